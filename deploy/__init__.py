@@ -1,0 +1,1 @@
+"""From one place to many devices: bundles, broker, fleet, dashboard."""

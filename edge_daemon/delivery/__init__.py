@@ -1,0 +1,1 @@
+"""How results leave the device: outbox, MQTT, receipts."""

@@ -1,0 +1,1 @@
+"""Where networks run: one Protocol; OpenVINO and ONNX Runtime."""

@@ -1,0 +1,59 @@
+"""Errors a user can do something about: each says what happened, where, and what to do.
+
+The command line prints the message as one line and exits with ``exit_code``; nothing that derives
+from :class:`LeukoError` is shown with a traceback.
+"""
+
+from __future__ import annotations
+
+
+class LeukoError(Exception):
+    """Base of all user-facing errors of LeukoEdge."""
+
+    exit_code = 1
+
+
+class ConfigError(LeukoError):
+    """A configuration file or command-line value is wrong."""
+
+    exit_code = 2
+
+
+class BundleError(LeukoError):
+    """A model bundle is missing, altered, truncated or of another version."""
+
+    exit_code = 3
+
+
+class EngineError(LeukoError):
+    """A network cannot be loaded or run on this machine."""
+
+    exit_code = 4
+
+
+class SourceError(LeukoError):
+    """A source of frames cannot be opened, or has ended before it should."""
+
+    exit_code = 5
+
+
+class FrameReadError(SourceError):
+    """One frame could not be read; the source goes on with the next one."""
+
+
+class BrokerError(LeukoError):
+    """The MQTT broker cannot be reached or refuses this client."""
+
+    exit_code = 6
+
+
+class OutboxError(LeukoError):
+    """The outbox on disk cannot be opened, written or trusted."""
+
+    exit_code = 7
+
+
+class DataError(LeukoError):
+    """Training or test data is missing, broken or contradicts itself."""
+
+    exit_code = 8

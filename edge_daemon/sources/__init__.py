@@ -1,0 +1,1 @@
+"""Where frames come from: one Protocol, many small implementations."""

@@ -1,0 +1,1 @@
+"""What is in a frame: quality, detection, crops, classification, registration, slide counts."""

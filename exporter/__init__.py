@@ -1,0 +1,1 @@
+"""Models to ONNX, proven before they ship, written as bundles."""

@@ -1,0 +1,1 @@
+"""Data to models to honest metrics, on a workstation. Imports torch; the device never does."""

@@ -1,0 +1,1 @@
+"""Importers, groups, splits and augmentation."""
