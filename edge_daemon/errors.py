@@ -57,3 +57,9 @@ class DataError(LeukoError):
     """Training or test data is missing, broken or contradicts itself."""
 
     exit_code = 8
+
+
+class MessageError(LeukoError):
+    """A message is truncated, of another version, or says something impossible."""
+
+    exit_code = 9

@@ -7,20 +7,15 @@ in), so these models hold geometry, thresholds and class names only. They travel
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from edge_daemon.contract.base import Fraction as Fraction
+from edge_daemon.contract.base import StrictModel as StrictModel
 from edge_daemon.contract.terms import CLASSES, KINDS, CellClass, CellKind
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Precision = Literal["fp32", "fp16", "int8"]
-
-
-class StrictModel(BaseModel):
-    """Base of everything that crosses the border: unknown fields refused, values immutable."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DetectorRole(StrictModel):

@@ -1,0 +1,152 @@
+"""The bodies of results: cells and quality of one frame, counts and verdict of one slide.
+
+These are the values inside :mod:`edge_daemon.contract.messages`. Contradictions cannot be built:
+a red cell has no blast probability, frames by outcome add up to the frames captured, a blast
+fraction always stands beside the counts it was computed from.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import AfterValidator, Field, model_validator
+
+from edge_daemon.contract.base import Fraction, StrictModel
+from edge_daemon.contract.envelope import Count
+from edge_daemon.contract.terms import CellKind, CellLabel
+
+Pixel: TypeAlias = Annotated[float, AfterValidator(lambda value: round(value, 1))]
+Probability: TypeAlias = Annotated[Fraction, AfterValidator(lambda value: round(value, 6))]
+Milliseconds: TypeAlias = Annotated[
+    float, Field(ge=0.0), AfterValidator(lambda value: round(value, 3))
+]
+
+ScaleOrigin: TypeAlias = Literal["configured", "estimated", "unknown"]
+"""How um per pixel is known: from the configuration, from the red cells in view, or not at all."""
+
+
+def _absent(value: object) -> bool:
+    return value is None
+
+
+def _nucleated_cells_only(schema: dict[str, Any]) -> None:
+    """Say in the JSON Schema too which fields belong to which kind of cell."""
+    schema["if"] = {"properties": {"kind": {"const": "wbc"}}}
+    schema["then"] = {"required": ["p_blast", "label"]}
+    schema["else"] = {"properties": {"p_blast": False, "label": False, "unique_id": False}}
+
+
+class CellResult(StrictModel, json_schema_extra=_nucleated_cells_only):
+    """One detection in one frame."""
+
+    id: Count
+    """Number of the detection within its frame."""
+    box: tuple[Pixel, Pixel, Pixel, Pixel]
+    """``[x, y, width, height]`` in pixels of the captured frame, rounded to 0.1."""
+    kind: CellKind
+    score: Probability
+    """Confidence of the detector, 0 to 1."""
+    p_blast: Probability | None = Field(default=None, exclude_if=_absent)
+    """Calibrated probability of a leukaemic blast; nucleated cells (``wbc``) only, always."""
+    label: CellLabel | None = Field(default=None, exclude_if=_absent)
+    """What that probability says under the bundle's thresholds; nucleated cells only, always."""
+    unique_id: Count | None = Field(default=None, exclude_if=_absent)
+    """Number of the cell on the slide, the same in every frame that shows it; ``wbc`` only."""
+
+    @model_validator(mode="after")
+    def _fields_fit_the_kind(self) -> CellResult:
+        if self.box[2] <= 0 or self.box[3] <= 0:
+            raise ValueError("box has no area")
+        if self.kind == "wbc":
+            if self.p_blast is None or self.label is None:
+                raise ValueError("a wbc needs p_blast and label")
+        elif self.p_blast is not None or self.label is not None or self.unique_id is not None:
+            raise ValueError(f"p_blast, label and unique_id belong to wbc, not to {self.kind}")
+        return self
+
+
+class CellCounts(StrictModel):
+    """Number of cells of each kind."""
+
+    wbc: Count = 0
+    rbc: Count = 0
+    platelet: Count = 0
+
+    @classmethod
+    def of(cls, cells: Iterable[CellResult]) -> CellCounts:
+        """Count the cells of a frame by kind."""
+        by_kind = Counter(cell.kind for cell in cells)
+        return cls(wbc=by_kind["wbc"], rbc=by_kind["rbc"], platelet=by_kind["platelet"])
+
+
+class FrameQuality(StrictModel):
+    """What the quality gate measured; a value it did not get to is null."""
+
+    focus: Annotated[float, Field(ge=0.0)] | None = None
+    """Sharpness, higher is sharper; unit and threshold are those of the configured gate."""
+    exposure: Fraction | None = None
+    """Mean brightness of the frame, 0 black to 1 white."""
+    clipped_fraction: Fraction | None = None
+    """Share of pixels that are fully black or fully white."""
+    foreground_fraction: Fraction | None = None
+    """Share of the frame covered by cells rather than empty glass."""
+
+
+class StagePoint(StrictModel):
+    """Where the stage stood: top left corner of the field, in um."""
+
+    x_um: float
+    y_um: float
+    z_um: float = 0.0
+
+
+class FrameCounts(StrictModel):
+    """How the frames of a slide ended; every captured frame is in exactly one of the others."""
+
+    captured: Count = 0
+    analysed: Count = 0
+    rejected: Count = 0
+    dropped: Count = 0
+    failed: Count = 0
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> FrameCounts:
+        ended = self.analysed + self.rejected + self.dropped + self.failed
+        if self.captured != ended:
+            raise ValueError(f"{self.captured} frames captured but {ended} have an outcome")
+        return self
+
+
+class BlastFraction(StrictModel):
+    """Blasts per nucleated cell of a slide, with its exact interval (Clopper and Pearson 1934)."""
+
+    estimate: Fraction
+    low: Fraction
+    high: Fraction
+    confidence: Annotated[float, Field(gt=0.0, lt=1.0)]
+    """Coverage of ``[low, high]``, for example 0.95."""
+
+    @model_validator(mode="after")
+    def _interval_holds_the_estimate(self) -> BlastFraction:
+        if not self.low <= self.estimate <= self.high:
+            raise ValueError("blast fraction lies outside its own interval")
+        return self
+
+
+class Latency(StrictModel):
+    """Percentiles of the time one stage of the pipeline takes, in milliseconds."""
+
+    p50_ms: Milliseconds
+    p95_ms: Milliseconds
+    p99_ms: Milliseconds
+
+
+class OutboxDepth(StrictModel):
+    """What waits on the device for the broker or the receipt, and what had to be given up."""
+
+    messages: Count
+    size_bytes: Count
+    evicted: Count = 0
+    """Messages given up so far because the outbox was over its budget."""
