@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -14,6 +14,12 @@ from edge_daemon.contract.messages import Reason
 from edge_daemon.vision.slide import SlideThresholds, blast_fraction, clopper_pearson, judge
 
 ALL_ANALYSED = FrameCounts(captured=100, analysed=100)
+
+
+@pytest.fixture(scope="module")
+def beta() -> Any:
+    """The beta distribution of scipy, the independent reference."""
+    return pytest.importorskip("scipy.stats", reason="scipy is the reference").beta
 
 
 @st.composite
@@ -30,11 +36,11 @@ def slides(draw: st.DrawFn) -> dict[str, int]:
     return {"blasts": blasts, "uncertain": uncertain, "nucleated": nucleated}
 
 
-@given(proportions(), st.sampled_from([0.8, 0.95, 0.999]))
+@settings(deadline=None)
+@given(counts=proportions(), confidence=st.sampled_from([0.8, 0.95, 0.999]))
 def test_the_interval_is_that_of_the_beta_quantiles(
-    counts: tuple[int, int], confidence: float
+    beta: Any, counts: tuple[int, int], confidence: float
 ) -> None:
-    beta = pytest.importorskip("scipy.stats", reason="scipy is the independent reference").beta
     successes, trials = counts
     tail = (1 - confidence) / 2
     low, high = clopper_pearson(successes, trials, confidence)
@@ -47,8 +53,7 @@ def test_the_interval_is_that_of_the_beta_quantiles(
 
 
 @pytest.mark.parametrize("successes", [0, 1, 50_000, 500_000, 999_999, 1_000_000])
-def test_the_interval_holds_for_a_million_cells(successes: int) -> None:
-    beta = pytest.importorskip("scipy.stats", reason="scipy is the independent reference").beta
+def test_the_interval_holds_for_a_million_cells(beta: Any, successes: int) -> None:
     trials = 1_000_000
     low, high = clopper_pearson(successes, trials)
     if successes:
