@@ -2,7 +2,8 @@
 
 A source is a context manager and an iterator. It hands out every picture it captured, in order,
 as a :class:`Frame`; a picture that could not be read is handed out too, as an
-:class:`UnreadableFrame`, because a frame that vanishes without an outcome is the worst failure.
+:class:`UnreadableFrame`, and one that a live view had to let go as a :class:`DroppedFrame`,
+because a frame that vanishes without an outcome is the worst failure.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import Self
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 """RGB picture, uint8 ``[height, width, 3]``."""
@@ -58,6 +60,25 @@ class UnreadableFrame:
     field: int = 0
 
 
+@dataclass(frozen=True)
+class DroppedFrame:
+    """A frame that was captured but let go for a newer one; ``reason`` is one line.
+
+    Only a camera with the back-pressure policy ``latest`` drops. The drop is handed out in its
+    place in the order of capture, so that the ledger gives it the outcome ``dropped``.
+    """
+
+    index: int
+    source: str
+    captured_at: datetime
+    reason: str
+    field: int = 0
+
+
+Captured: TypeAlias = Frame | UnreadableFrame | DroppedFrame
+"""What a source hands out: for every index exactly one of these."""
+
+
 class Source(Protocol):
     """Where frames come from. Iterating ends when the source is exhausted (a camera never is)."""
 
@@ -69,7 +90,7 @@ class Source(Protocol):
     def frame_count(self) -> int | None:
         """How many frames it will yield, or None when nobody can know (a camera)."""
 
-    def __enter__(self) -> Source:
+    def __enter__(self) -> Self:
         """Open the device or file. Raises :class:`edge_daemon.errors.SourceError`."""
 
     def __exit__(
@@ -80,5 +101,10 @@ class Source(Protocol):
     ) -> None:
         """Release the device or file."""
 
-    def __iter__(self) -> Iterator[Frame | UnreadableFrame]:
-        """Frames in the order of capture."""
+    def __iter__(self) -> Iterator[Captured]:
+        """Frames in the order of capture, ``index`` counting from 0 without a gap.
+
+        A source is used once: iterated outside ``with``, or a second time, it raises
+        :class:`edge_daemon.errors.SourceError`, which also ends a source that stops too early
+        (a camera that froze or was unplugged).
+        """
