@@ -1,0 +1,190 @@
+"""Where two frames show the same place: the shift between them, found in the pictures.
+
+Red cells all look alike, so a small overlap can correlate well by chance: over a thousand pairs
+of different fields the best false correlation reached 0.85, with 8 % of the frame in common.
+What tells true from false is correlation *and* overlap together: Fisher's z of the correlation
+times the root of the overlap, which is how a correlation's significance grows with the number of
+samples. On the same pairs it stayed below 0.56 for different fields (0.44 for 99 % of them), and
+above 0.66 for fields that share a quarter of the frame under noise and vignetting.
+
+A shift nobody can prove is not reported: the caller then knows that the position is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Shift: TypeAlias = tuple[float, float]
+"""``(dx, dy)`` in pixels of the frame: where the second frame's corner lies in the first."""
+
+THUMB_SIDE_PX = 192
+"""Longer side of the pictures that are correlated: a red cell stays some 25 px wide."""
+MIN_OVERLAP = 0.08
+"""Share of the frame that must be common to two frames before a shift can be proven."""
+SIGNIFICANCE = 0.6
+"""Fisher's z times the root of the overlap that proves a shift among all possible shifts."""
+EXPECTED_SIGNIFICANCE = 0.35
+"""The same for a shift close to where it was expected: few alternatives, little chance."""
+_PROPOSALS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What registration keeps of a frame of ``width`` by ``height`` pixels.
+
+    ``thumb``: float32 ``[h, w]``, a small picture without its slow changes of brightness;
+    ``px_per_thumb``: frame pixels per thumb pixel.
+    """
+
+    width: int
+    height: int
+    thumb: npt.NDArray[np.float32]
+    px_per_thumb: float
+
+
+@dataclass(frozen=True)
+class Match:
+    """A proven shift, with the share of the frame in common and the correlation there."""
+
+    shift: Shift
+    overlap: float
+    correlation: float
+
+    @property
+    def significance(self) -> float:
+        """How far from chance: Fisher's z of the correlation, times the root of the overlap."""
+        return float(np.arctanh(np.clip(self.correlation, -1, 0.999)) * np.sqrt(self.overlap))
+
+
+def view_of(pixels: npt.NDArray[np.uint8]) -> View:
+    """Reduce a frame (RGB uint8 ``[h, w, 3]``) to what registration needs."""
+    height, width = pixels.shape[:2]
+    scale = min(1.0, THUMB_SIDE_PX / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    # Green: haemoglobin and nuclei both absorb there, the background does not.
+    green = cv2.resize(np.ascontiguousarray(pixels[:, :, 1]), size, interpolation=cv2.INTER_AREA)
+    picture = green.astype(np.float32)
+    # Illumination belongs to the microscope, not to the slide: it must not correlate.
+    picture -= cv2.GaussianBlur(picture, (0, 0), size[0] / 16)
+    return View(width, height, picture, width / size[0])
+
+
+def find(first: View, second: View) -> Match | None:
+    """The shift between two frames of one size, or None when none can be proven."""
+    if (first.width, first.height) != (second.width, second.height):
+        return None
+    reach_px = 2 * first.px_per_thumb
+    found = _best(first, second, _proposals(first, second), reach_px)
+    return found if found is not None and found.significance >= SIGNIFICANCE else None
+
+
+def confirm(first: View, second: View, expected: Shift) -> Match | None:
+    """Like :func:`find`, but only near ``expected`` (from a stage, or a path): cheap and sure."""
+    if (first.width, first.height) != (second.width, second.height):
+        return None
+    found = _best(first, second, [expected], reach_px=0.06 * first.width)
+    return found if found is not None and found.significance >= EXPECTED_SIGNIFICANCE else None
+
+
+def overlap_of(shift: Shift, width: int, height: int) -> float:
+    """Share of a frame that two frames at ``shift`` have in common, 0 to 1."""
+    common_x = max(0.0, width - abs(shift[0]))
+    common_y = max(0.0, height - abs(shift[1]))
+    return common_x * common_y / (width * height)
+
+
+def _best(first: View, second: View, shifts: Iterable[Shift], reach_px: float) -> Match | None:
+    """The most significant shift within ``reach_px`` of any of ``shifts``."""
+    found = [_correlate(first, second, shift, reach_px) for shift in shifts]
+    return max((m for m in found if m is not None), key=lambda m: m.significance, default=None)
+
+
+def _correlate(first: View, second: View, shift: Shift, reach_px: float) -> Match | None:
+    """Slide the overlap of ``second`` over ``first`` around ``shift``."""
+    unit = first.px_per_thumb
+    height, width = first.thumb.shape
+    reach = max(1, round(reach_px / unit))
+    dx, dy = round(shift[0] / unit), round(shift[1] / unit)
+    # The template is the part of `second` that stays inside `first` at every tried position.
+    x0, x1 = max(0, reach - dx), min(width, width - dx - reach)
+    y0, y1 = max(0, reach - dy), min(height, height - dy - reach)
+    if (x1 - x0) * (y1 - y0) < MIN_OVERLAP / 2 * width * height or min(x1 - x0, y1 - y0) < 8:
+        return None
+    template = second.thumb[y0:y1, x0:x1]
+    window = first.thumb[y0 + dy - reach : y1 + dy + reach, x0 + dx - reach : x1 + dx + reach]
+    response = cv2.matchTemplate(window, template, cv2.TM_CCOEFF_NORMED)
+    _, peak, _, (px, py) = cv2.minMaxLoc(response)
+    if not np.isfinite(peak):
+        return None
+    fine_x = px + _vertex(response[py, :], px)
+    fine_y = py + _vertex(response[:, px], py)
+    found = ((dx - reach + fine_x) * unit, (dy - reach + fine_y) * unit)
+    return Match(found, overlap_of(found, first.width, first.height), float(peak))
+
+
+def _vertex(values: npt.NDArray[Any], at: int) -> float:
+    """Offset in [-0.5, 0.5] of the vertex of the parabola through a peak and its neighbours."""
+    if at == 0 or at == len(values) - 1:
+        return 0.0
+    left, middle, right = (float(v) for v in values[at - 1 : at + 2])
+    curvature = left - 2 * middle + right
+    return 0.0 if curvature >= 0 else float(np.clip(0.5 * (left - right) / curvature, -0.5, 0.5))
+
+
+def _proposals(first: View, second: View) -> list[Shift]:
+    """The most significant shifts of all possible ones, by correlating half-size thumbs.
+
+    Normalised cross-correlation in the Fourier domain, each overlap by its own mean and variance
+    (Padfield 2012, doi:10.1109/TIP.2011.2181402; with full rectangular masks the sums under the
+    overlap come from summed-area tables).
+    """
+    a, b = _halved(first.thumb), _halved(second.thumb)
+    height, width = a.shape
+    shape = (cv2.getOptimalDFTSize(2 * height - 1), cv2.getOptimalDFTSize(2 * width - 1))
+    spectrum = np.fft.rfft2(a, shape) * np.conj(np.fft.rfft2(b, shape))
+    lag_y, lag_x = np.arange(1 - height, height), np.arange(1 - width, width)
+    cross = np.fft.irfft2(spectrum, shape)[np.ix_(lag_y % shape[0], lag_x % shape[1])]
+    count = np.outer(height - np.abs(lag_y), width - np.abs(lag_x))
+    # At lag d the overlap is [max(0, d), min(n, n + d)) in `a` and the same shifted by -d in `b`.
+    rows = (np.maximum(0, lag_y), np.minimum(height, height + lag_y))
+    columns = (np.maximum(0, lag_x), np.minimum(width, width + lag_x))
+    sum_a, square_a = _sums(a, rows, columns), _sums(a * a, rows, columns)
+    rows = (rows[0] - lag_y, rows[1] - lag_y)
+    columns = (columns[0] - lag_x, columns[1] - lag_x)
+    sum_b, square_b = _sums(b, rows, columns), _sums(b * b, rows, columns)
+    spread = (square_a - sum_a**2 / count) * (square_b - sum_b**2 / count)
+    score = (cross - sum_a * sum_b / count) / np.sqrt(np.maximum(spread, 1e-6))
+    score = np.arctanh(np.clip(score, -0.999, 0.999)) * np.sqrt(count / (height * width))
+    score[count < MIN_OVERLAP * height * width] = -1.0
+    unit = 2 * first.px_per_thumb
+    proposals: list[Shift] = []
+    for _ in range(_PROPOSALS):
+        y, x = np.unravel_index(int(np.argmax(score)), score.shape)
+        proposals.append((float(lag_x[x]) * unit, float(lag_y[y]) * unit))
+        score[max(0, y - 3) : y + 4, max(0, x - 3) : x + 4] = -1.0
+    return proposals
+
+
+def _halved(thumb: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    size = (max(1, thumb.shape[1] // 2), max(1, thumb.shape[0] // 2))
+    return cv2.resize(thumb, size, interpolation=cv2.INTER_AREA).astype(np.float64)
+
+
+def _sums(
+    picture: npt.NDArray[np.float64],
+    rows: tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]],
+    columns: tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]],
+) -> npt.NDArray[np.float64]:
+    """Sum of ``picture`` over every rectangle rows x columns, from its summed-area table."""
+    table = np.pad(picture.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    top, bottom = table[rows[0]], table[rows[1]]
+    total: npt.NDArray[np.float64] = (
+        bottom[:, columns[1]] - bottom[:, columns[0]] - top[:, columns[1]] + top[:, columns[0]]
+    )
+    return total
