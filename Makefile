@@ -1,0 +1,123 @@
+# Everything a newcomer or CI calls. Each target does its own set-up, on a machine with nothing but
+# Python and make; what is already in place is not done again.
+#
+#   make demo      a simulated slide, live over MQTT
+#   make test      what CI runs
+#
+# PYTHON names the interpreter that .venv is made from; LEUKO_DATA the folder of real data.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PACKAGES := edge_daemon trainer exporter deploy tests
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# Hospital networks often inspect TLS: trust what the machine trusts, where it says so.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
+export UV_SYSTEM_CERTS ?= 1
+endif
+
+# uv is fast and links from its cache; where it cannot reach an index, pip can, because only pip
+# reads the mirror and the certificate of pip.conf. Both check every hash.
+UV      := VIRTUAL_ENV=$(VENV) $(BIN)/uv
+install  = $(UV) pip install --quiet --require-hashes -r $(1) \
+	|| $(BIN)/python -m pip install --quiet --require-hashes -r $(1)
+
+# $(call debian,PACKAGE,PURPOSE): install a Debian package, or say in one line who has to.
+debian = \
+	if [ "$$(id -u)" = 0 ]; then sudo=; \
+	elif sudo -n true 2>/dev/null; then sudo="sudo -n"; \
+	else echo "$(2): ask an administrator for 'apt-get install $(1)'" >&2; exit 1; fi; \
+	echo "installing the Debian package $(1) ($(2))"; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	$$sudo apt-get install -qq -y --no-install-recommends $(1) >/dev/null 2>&1 \
+	|| { $$sudo apt-get update -qq && \
+	     $$sudo apt-get install -qq -y --no-install-recommends $(1) >/dev/null; }
+
+.PHONY: help
+help: ## list these targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' \
+	| awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+.PHONY: demo
+demo: $(VENV)/.daemon ## run the daemon on a simulated slide and watch it over MQTT (no torch)
+	@$(BIN)/leuko-edge demo
+
+.PHONY: test
+test: lint types imports mosquitto ## check everything, as CI does
+	@$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: $(VENV)/.dev ## style, and syntax that Python 3.10 knows
+	@$(BIN)/ruff check $(PACKAGES)
+	@$(BIN)/ruff format --check $(PACKAGES)
+	@$(BIN)/vermin --quiet --no-tips --violations --eval-annotations --target=3.10- $(PACKAGES)
+
+.PHONY: types
+types: $(VENV)/.dev ## mypy
+	@$(BIN)/mypy
+
+.PHONY: imports
+imports: $(VENV)/.dev ## who may know whom
+	@$(BIN)/lint-imports --cache-dir $(VENV)/.import_linter_cache
+
+.PHONY: format
+format: $(VENV)/.dev ## rewrite the code in the house's style
+	@$(BIN)/ruff check --fix $(PACKAGES)
+	@$(BIN)/ruff format $(PACKAGES)
+
+.PHONY: venv
+venv: $(VENV)/.dev ## install everything for development into .venv
+	@echo "ready: . $(BIN)/activate"
+
+.PHONY: mosquitto
+mosquitto:
+	@PATH="$$PATH:/usr/sbin"; command -v mosquitto >/dev/null \
+	|| { $(call debian,mosquitto,tests with a real broker); } \
+	|| echo "the tests that need Mosquitto will be skipped" >&2
+
+# --- set-up: each stamp is newer than what it was made from -------------------------------------
+
+$(VENV)/.bootstrap: requirements/bootstrap.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	|| { echo "LeukoEdge needs Python 3.10 or newer: make PYTHON=python3.12" >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 \
+	|| $(PYTHON) -m venv $(VENV) >/dev/null 2>&1 \
+	|| { $(call debian,python3-venv,virtual environments); $(PYTHON) -m venv --clear $(VENV); }
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/bootstrap.txt
+	@touch $@
+
+$(VENV)/.daemon: $(VENV)/.bootstrap requirements/daemon.txt requirements/headless.txt pyproject.toml
+	@echo "installing the daemon into $(VENV)"
+	@$(call install,requirements/daemon.txt)
+	@$(project)
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.bootstrap requirements/dev.txt requirements/headless.txt pyproject.toml
+	@echo "installing everything into $(VENV); torch alone takes 5 GB"
+	@$(call install,requirements/dev.txt)
+	@$(project)
+	@touch $@
+
+# The project itself, editable; and where the machine has no X libraries, which opencv-python's
+# windows need at import, the same OpenCV without windows.
+define project
+$(UV) pip install --quiet --no-deps --no-build-isolation --offline --editable . && \
+{ $(BIN)/python -c 'import cv2' 2>/dev/null || { \
+	echo "no X libraries here: taking OpenCV without windows"; \
+	$(UV) pip uninstall --quiet opencv-python; \
+	$(UV) pip install --quiet --reinstall --no-deps --require-hashes -r requirements/headless.txt; }; }
+endef
+
+# --- locks: every version and digest, for every platform, and no host ---------------------------
+
+COMPILE = $(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes \
+	--no-emit-index-url --custom-compile-command "make lock"
+
+.PHONY: lock
+lock: $(VENV)/.bootstrap ## pin the newest allowed versions into requirements/
+	$(COMPILE) requirements/bootstrap.in -o requirements/bootstrap.txt
+	$(COMPILE) --extra demo pyproject.toml -o requirements/daemon.txt
+	$(COMPILE) --no-deps -c requirements/daemon.txt requirements/headless.in -o requirements/headless.txt
+	$(COMPILE) --extra dev -c requirements/daemon.txt pyproject.toml -o requirements/dev.txt
