@@ -43,6 +43,13 @@ class FieldTruth:
     visible: npt.NDArray[np.float32]
 
 
+def empty_truth() -> FieldTruth:
+    """The truth of a field without any cell."""
+    return FieldTruth(
+        np.zeros((0, 4), np.float32), (), (), np.zeros(0, np.int64), np.zeros(0, np.float32)
+    )
+
+
 @dataclass(frozen=True)
 class UniqueCells:
     """Cells counted once each, however many fields show them."""
@@ -97,27 +104,35 @@ class VirtualSlide:
         The corner is rounded to whole pixels of the slide. Outside the slide there is plasma.
         Returns an RGB picture, uint8 ``[height_px, width_px, 3]``, and its truth.
         """
-        left, top = round(x_um / self.um_per_px), round(y_um / self.um_per_px)
+        left, top = self._corner_px(x_um, y_um)
         canvas = self.atlas.background(left, top, width_px, height_px)
-        boxes: list[tuple[int, int, int, int]] = []
-        shown: list[PlannedCell] = []
-        visible: list[float] = []
         for cell in self._near(left, top, width_px, height_px):
             sprite = self.atlas.sprite(cell.breed, cell.variant, cell.orientation)
             sprite.paint(canvas, cell.x_px - left, cell.y_px - top)
+        return canvas, self.field_truth(x_um, y_um, width_px, height_px)
+
+    def field_truth(
+        self, x_um: float, y_um: float, width_px: int = 640, height_px: int = 480
+    ) -> FieldTruth:
+        """The truth of :meth:`render_field` without the picture."""
+        left, top = self._corner_px(x_um, y_um)
+        boxes: list[tuple[int, int, int, int]] = []
+        visible: list[float] = []
+        shown: list[PlannedCell] = []
+        for cell in self._near(left, top, width_px, height_px):
+            sprite = self.atlas.sprite(cell.breed, cell.variant, cell.orientation)
             seen = sprite.seen_in(cell.x_px - left, cell.y_px - top, width_px, height_px)
             if seen is not None:
                 boxes.append(seen[0])
                 visible.append(seen[1])
                 shown.append(cell)
-        truth = FieldTruth(
+        return FieldTruth(
             boxes=np.array(boxes, np.float32).reshape(-1, 4),
             kinds=tuple(cell.kind for cell in shown),
             labels=tuple(cell.label for cell in shown),
             cell_ids=np.array([cell.cell_id for cell in shown], np.int64),
             visible=np.array(visible, np.float32),
         )
-        return canvas, truth
 
     def unique_cells(self, fields: Iterable[FieldTruth], min_visible: float = 0.5) -> UniqueCells:
         """Count the cells that at least one of ``fields`` shows by ``min_visible`` or more."""
@@ -134,6 +149,9 @@ class VirtualSlide:
             exact_kinds=self.atlas.exact_kinds,
             min_visible=min_visible,
         )
+
+    def _corner_px(self, x_um: float, y_um: float) -> tuple[int, int]:
+        return round(x_um / self.um_per_px), round(y_um / self.um_per_px)
 
     def _near(self, left: int, top: int, width: int, height: int) -> list[PlannedCell]:
         """Cells whose sprite may reach into the window, in painting order."""
