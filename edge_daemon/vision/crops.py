@@ -1,0 +1,53 @@
+"""Crops of cells: the one way in which a cell is cut out of a frame for the classifier.
+
+Training, verification and the daemon all call :func:`crop_cells`, so they see a cell at the same
+size in micrometres: cell size tells a blast from a small lymphocyte and must survive the crop.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+def crop_cells(
+    frame: NDArray[np.uint8],
+    boxes: NDArray[np.floating],
+    um_per_px: float,
+    crop_um: float,
+    size: int,
+) -> NDArray[np.uint8]:
+    """Squares of ``crop_um`` around the centres of ``boxes``, resized to ``size`` pixels.
+
+    ``frame``: uint8 ``[H, W, 3]``, RGB, at ``um_per_px``; ``boxes``: float ``[N, 4]``, x0, y0, x1,
+    y1 in its pixels. Returns uint8 ``[N, size, size, 3]``; where a square leaves the frame the
+    frame's edge is repeated. Shrinks by area, enlarges bilinearly. Raises ``ValueError`` for a
+    frame, scale or size that is not one.
+    """
+    if frame.ndim != 3 or frame.shape[2] != 3 or frame.size == 0 or frame.dtype != np.uint8:
+        raise ValueError(f"frame must be uint8 [H, W, 3], not {frame.dtype} {frame.shape}")
+    if not (um_per_px > 0 and crop_um > 0 and size > 0):
+        raise ValueError("um_per_px, crop_um and size must be positive")
+    boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+    side_px = max(1, round(crop_um / um_per_px))
+    crops = np.empty((len(boxes), size, size, 3), np.uint8)
+    for crop, (x0, y0, x1, y1) in zip(crops, boxes, strict=True):
+        left, top = round((x0 + x1 - side_px) / 2), round((y0 + y1 - side_px) / 2)
+        crop[:] = _resized(_square(frame, left, top, side_px), size)
+    return crops
+
+
+def _square(frame: NDArray[np.uint8], left: int, top: int, side_px: int) -> NDArray[np.uint8]:
+    height, width = frame.shape[:2]
+    if left >= 0 and top >= 0 and left + side_px <= width and top + side_px <= height:
+        return frame[top : top + side_px, left : left + side_px]
+    rows = np.clip(np.arange(top, top + side_px), 0, height - 1)
+    columns = np.clip(np.arange(left, left + side_px), 0, width - 1)
+    return frame[rows[:, None], columns]
+
+
+def _resized(square: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    interpolation = cv2.INTER_AREA if square.shape[0] > size else cv2.INTER_LINEAR
+    resized = cv2.resize(square, (size, size), interpolation=interpolation)
+    return np.asarray(resized, np.uint8)

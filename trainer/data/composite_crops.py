@@ -1,0 +1,274 @@
+"""Crops for the classifier: cells on black, on real smear, rendered, and normal blood's own.
+
+A published cell is cut out on black; the camera shows it among red cells. Training draws both
+kinds of each cell, at a scale that strays as far as an estimated one does, so that the network has
+nothing but the cell to go by. Evaluation composites once, without augmentation, onto fields that
+training never saw, and crops as the daemon does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_daemon.contract.terms import CLASSES
+from edge_daemon.smear.composite import WRIGHT_GIEMSA, CutOutCell, Stain, cut_out, paste
+from edge_daemon.vision.crops import crop_cells
+from trainer.data.cell_augment import AugmentStrength, degrade, recolour, view
+from trainer.data.cnmc import UM_PER_PX, CellRecord, read_picture
+from trainer.data.smear_fields import SmearField, free_centres
+
+BANK_PX = 225
+"""Side of the pictures kept in memory: half of the published side, still finer than the crop."""
+BANK_UM_PER_PX = UM_PER_PX * 450 / BANK_PX
+
+WHOLE_CELL_UM = 8.0
+"""A cell pasted at least this far from the edge of a field is wholly inside."""
+
+BLAST, NORMAL = CLASSES.index("blast"), CLASSES.index("normal")
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One training cell, decoded once: the picture on black and the cell cut out of it."""
+
+    label: int
+    group: str
+    on_black: NDArray[np.uint8] | None
+    """uint8 ``[BANK_PX, BANK_PX, 3]``; ``None`` for a rendered cell."""
+    cut_out: CutOutCell
+
+
+@dataclass(frozen=True)
+class CropMix:
+    """Shares of the sources of training crops; what is left of 1 are C-NMC cells on black."""
+
+    composited: float = 0.47
+    rendered: float = 0.06
+    normal_blood: float = 0.08
+    neighbour_probability: float = 0.25
+    """Share of composited crops with a second nucleated cell beside the one in the middle."""
+    scale_jitter: float = 0.12
+    """A scale estimated from red cells strays about this far (uniform, relative)."""
+    group_cap: int = 80
+    """Groups with at least this many cells are drawn equally often within their class."""
+    strength: AugmentStrength = field(default_factory=AugmentStrength)
+
+
+def read_cells(root: Path, records: Sequence[CellRecord]) -> list[Cell]:
+    """Decode every record once, at ``BANK_PX``."""
+    cells = []
+    for record in records:
+        picture = cv2.resize(
+            read_picture(root, record), (BANK_PX, BANK_PX), interpolation=cv2.INTER_AREA
+        )
+        on_black = np.asarray(picture, np.uint8)
+        solid = cut_out(on_black, BANK_UM_PER_PX, erode_px=1)
+        cells.append(Cell(CLASSES.index(record.label), record.group, on_black, solid))
+    return cells
+
+
+def group_balanced_weights(cells: Sequence[Cell], cap: int) -> NDArray[np.float64]:
+    """Probability of each cell, float ``[N]``, sum 1.
+
+    Classes are drawn equally often; within a class all groups of ``cap`` and more cells equally
+    often, smaller ones in proportion to their size (two cells are no patient).
+    """
+    members = Counter((cell.label, cell.group) for cell in cells)
+    share = {key: min(count, cap) / count for key, count in members.items()}
+    weights = np.array([share[cell.label, cell.group] for cell in cells])
+    labels = np.array([cell.label for cell in cells])
+    for label in np.unique(labels):
+        weights[labels == label] /= weights[labels == label].sum()
+    return np.asarray(weights / weights.sum())
+
+
+class TrainingCrops:
+    """Draws augmented training crops; the ``n``-th crop of an epoch depends on the seed alone."""
+
+    def __init__(
+        self,
+        cells: Sequence[Cell],
+        fields: Sequence[SmearField],
+        rendered_cells: Sequence[Cell],
+        rendered_fields: Sequence[SmearField],
+        *,
+        side_px: int,
+        um_per_px: float,
+        mix: CropMix,
+        seed: int,
+    ) -> None:
+        self.cells, self.fields = list(cells), list(fields)
+        self.rendered_cells, self.rendered_fields = list(rendered_cells), list(rendered_fields)
+        self.side_px, self.um_per_px, self.mix, self.seed = side_px, um_per_px, mix, seed
+        self._cumulative = np.cumsum(group_balanced_weights(self.cells, mix.group_cap))
+        self._stains = [f.stain for f in self.fields if f.stain is not None]
+        rng = np.random.default_rng(seed)
+        self._centres = {
+            id(f): free_centres(f, rng, 64) for f in (*self.fields, *self.rendered_fields)
+        }
+        self._fields = [f for f in self.fields if len(self._centres[id(f)])]
+        self._blood = [(f, box) for f in self.fields for box in f.white_boxes]
+
+    def draw(self, epoch: int, index: int) -> tuple[NDArray[np.uint8], int]:
+        """Crop uint8 ``[side_px, side_px, 3]`` and its class."""
+        rng = np.random.default_rng((self.seed, epoch, index))
+        mix, dice = self.mix, rng.random()
+        if dice < mix.normal_blood and self._blood:
+            crop, label = self._normal_blood(rng), NORMAL
+        elif dice < mix.normal_blood + mix.rendered and self.rendered_cells:
+            cell = self.rendered_cells[rng.integers(len(self.rendered_cells))]
+            on = self.rendered_fields if rng.random() < 0.8 else self._fields
+            crop, label = self._composited(cell, on[rng.integers(len(on))], rng, None), cell.label
+        elif dice < mix.normal_blood + mix.rendered + mix.composited:
+            cell = self._any_cell(rng)
+            on_field = self._fields[rng.integers(len(self._fields))]
+            stain = self._stain(on_field, rng)
+            crop, label = self._composited(cell, on_field, rng, stain), cell.label
+        else:
+            cell = self._any_cell(rng)
+            return self._on_black(cell, rng), cell.label
+        crop = recolour(crop, rng, mix.strength)
+        return degrade(crop, rng, mix.strength), label
+
+    def _any_cell(self, rng: np.random.Generator) -> Cell:
+        index = int(np.searchsorted(self._cumulative, rng.random()))
+        return self.cells[min(index, len(self.cells) - 1)]
+
+    def _stain(self, on: SmearField, rng: np.random.Generator) -> Stain:
+        """The field's own stain mostly, else another field's: labels must not follow the dye."""
+        stain = on.stain if rng.random() < 0.7 else self._stains[rng.integers(len(self._stains))]
+        stain = stain or WRIGHT_GIEMSA
+        mean, std = np.array(stain.mean), np.array(stain.std)
+        mean, std = mean + rng.normal(0, 3, 3), std * np.exp(rng.normal(0, 0.15, 3))
+        return Stain((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
+
+    def _on_black(self, cell: Cell, rng: np.random.Generator) -> NDArray[np.uint8]:
+        if cell.on_black is None:
+            raise ValueError("a rendered cell has no picture on black")
+        zoom = BANK_UM_PER_PX / self.um_per_px
+        crop = view(cell.on_black, rng, zoom=zoom, side_px=self.side_px)
+        outside = crop.max(axis=2, keepdims=True) < 8
+        crop = recolour(crop, rng, self.mix.strength)
+        crop = np.where(outside, np.uint8(0), crop)
+        return degrade(crop, rng, self.mix.strength)
+
+    def _composited(
+        self, cell: Cell, on: SmearField, rng: np.random.Generator, stain: Stain | None
+    ) -> NDArray[np.uint8]:
+        centres = self._centres[id(on)]
+        centre = centres[rng.integers(len(centres))]
+        patch = self._patch(on, centre, rng)
+        um_per_px = self._patch_um / patch.shape[0]
+        middle = patch.shape[0] / 2
+        if rng.random() < self.mix.neighbour_probability and stain is not None:
+            angle, away_um = rng.uniform(0, 2 * np.pi), rng.uniform(7.5, 11)
+            beside = middle + away_um / um_per_px * np.array([np.cos(angle), np.sin(angle)])
+            self._paste(patch, self._any_cell(rng), beside, um_per_px, rng, stain)
+        place = middle + rng.uniform(-0.6, 0.6, 2) / um_per_px
+        self._paste(patch, cell, place, um_per_px, rng, stain)
+        return self._resized(patch)
+
+    def _paste(
+        self,
+        patch: NDArray[np.uint8],
+        cell: Cell,
+        place: NDArray[np.float64],
+        um_per_px: float,
+        rng: np.random.Generator,
+        stain: Stain | None,
+    ) -> None:
+        paste(
+            patch,
+            cell.cut_out,
+            (float(place[0]), float(place[1])),
+            um_per_px,
+            rotation_deg=float(rng.uniform(0, 360)),
+            flip=bool(rng.random() < 0.5),
+            stain=stain,
+            stain_strength=float(rng.uniform(0.4, 1.0)),
+            feather_px=float(rng.uniform(0.5, 1.2)),
+        )
+
+    def _normal_blood(self, rng: np.random.Generator) -> NDArray[np.uint8]:
+        """A white cell of a normal smear as it stands, from a training frame."""
+        on, box = self._blood[rng.integers(len(self._blood))]
+        centre = (box[:2] + box[2:]) / 2 + rng.uniform(-0.6, 0.6, 2) / on.um_per_px
+        return self._resized(self._patch(on, centre, rng))
+
+    def _patch(
+        self, on: SmearField, centre: NDArray[np.floating], rng: np.random.Generator
+    ) -> NDArray[np.uint8]:
+        """The square that the crop will show, at the field's own resolution, mirrored at random.
+
+        Its side strays by the error of an estimated scale, for cell and neighbours alike.
+        """
+        jitter = rng.uniform(1 - self.mix.scale_jitter, 1 + self.mix.scale_jitter)
+        self._patch_um = self.side_px * self.um_per_px * jitter
+        side_px = round(self._patch_um / on.um_per_px)
+        box = np.array([[*centre, *centre]])
+        patch = crop_cells(on.rgb, box, 1.0, side_px, side_px)[0]
+        if rng.random() < 0.5:
+            patch = patch[::-1]
+        if rng.random() < 0.5:
+            patch = patch.transpose(1, 0, 2)
+        return np.ascontiguousarray(patch)
+
+    def _resized(self, patch: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        shrinks = patch.shape[0] > self.side_px
+        flags = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        size = (self.side_px, self.side_px)
+        return np.asarray(cv2.resize(patch, size, interpolation=flags), np.uint8)
+
+
+def crops_on_black(root: Path, records: Sequence[CellRecord], size: int) -> NDArray[np.uint8]:
+    """Pictures of single cells as the daemon resizes them, uint8 ``[N, size, size, 3]``."""
+    crops = np.empty((len(records), size, size, 3), np.uint8)
+    for crop, record in zip(crops, records, strict=True):
+        picture = read_picture(root, record)
+        crop[:] = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
+    return crops
+
+
+def crops_on_fields(
+    root: Path,
+    records: Sequence[CellRecord],
+    fields: Sequence[SmearField],
+    *,
+    crop_um: float,
+    size: int,
+    seed: int,
+) -> NDArray[np.uint8]:
+    """The same cells pasted onto whole ``fields`` and cropped as the daemon crops."""
+    rng = np.random.default_rng(seed)
+    crops = np.empty((len(records), size, size, 3), np.uint8)
+    for crop, record in zip(crops, records, strict=True):
+        cell = cut_out(read_picture(root, record), UM_PER_PX)
+        centres = np.empty((0, 2))
+        while not len(centres):
+            on = fields[rng.integers(len(fields))]
+            centres = free_centres(on, rng, 1, margin_um=WHOLE_CELL_UM)
+        frame = on.rgb.copy()
+        x, y = centres[0]
+        box = paste(
+            frame,
+            cell,
+            (float(x), float(y)),
+            on.um_per_px,
+            rotation_deg=float(rng.uniform(0, 360)),
+            stain=on.stain or WRIGHT_GIEMSA,
+        )
+        crop[:] = crop_cells(frame, box[None], on.um_per_px, crop_um, size)[0]
+    return crops
+
+
+def crops_of_blood(fields: Sequence[SmearField], *, crop_um: float, size: int) -> NDArray[np.uint8]:
+    """The fields' own white cells, all normal, as the daemon crops them."""
+    crops = [crop_cells(f.rgb, f.white_boxes, f.um_per_px, crop_um, size) for f in fields]
+    return np.concatenate(crops)

