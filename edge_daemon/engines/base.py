@@ -13,6 +13,8 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from edge_daemon.contract.roles import Precision
+
 EngineName = Literal["openvino", "onnxruntime"]
 Array: TypeAlias = npt.NDArray[Any]
 Outputs: TypeAlias = dict[str, npt.NDArray[np.float32]]
@@ -47,6 +49,10 @@ class Engine(Protocol):
     @property
     def name(self) -> str:
         """The runtime and what it runs on, for logs and messages."""
+
+    @property
+    def precision(self) -> Precision:
+        """The coarsest arithmetic it may use; bfloat16 counts as ``fp16``."""
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:

@@ -37,9 +37,7 @@ class GoldenResult:
         return self.mean_abs <= self.tolerance
 
 
-def check_golden(
-    engine: Engine, bundle: Bundle, role: RoleName, precision: Precision
-) -> GoldenResult:
+def check_golden(engine: Engine, bundle: Bundle, role: RoleName) -> GoldenResult:
     """Run the golden inputs of ``role`` and compare.
 
     Raises:
@@ -56,7 +54,7 @@ def check_golden(
     return GoldenResult(
         mean_abs=float(difference.mean()),
         max_abs=float(difference.max()),
-        tolerance=TOLERANCES[precision],
+        tolerance=TOLERANCES[engine.precision],
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_daemon.contract.roles import Precision
 from edge_daemon.engines.base import Array, Outputs, TensorSpec
 from edge_daemon.engines.checks import checked, opened
 from edge_daemon.errors import EngineError
@@ -22,7 +23,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 class OnnxRuntimeEngine:
     """A network in ONNX Runtime's CPU provider."""
 
-    def __init__(self, model: Path, threads: int) -> None:
+    def __init__(self, model: Path, precision: Precision, threads: int) -> None:
         import onnxruntime as ort
 
         options = ort.SessionOptions()
@@ -35,6 +36,7 @@ class OnnxRuntimeEngine:
             self._session: Any = ort.InferenceSession(
                 str(model), options, providers=["CPUExecutionProvider"]
             )
+        self._precision = precision
         self._inputs = tuple(_spec(value) for value in self._session.get_inputs())
         self._outputs = tuple(_spec(value) for value in self._session.get_outputs())
 
@@ -42,6 +44,11 @@ class OnnxRuntimeEngine:
     def name(self) -> str:
         """The runtime and what it runs on."""
         return "onnxruntime:cpu"
+
+    @property
+    def precision(self) -> Precision:
+        """The coarsest arithmetic it may use."""
+        return self._precision
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_daemon.contract.roles import Precision
 from edge_daemon.engines.base import Array, Outputs, TensorSpec
 from edge_daemon.engines.checks import checked, opened
 from edge_daemon.errors import EngineError
@@ -21,7 +22,9 @@ from edge_daemon.errors import EngineError
 class OpenVinoEngine:
     """A network compiled by OpenVINO for this machine's CPU."""
 
-    def __init__(self, model: Path, threads: int, *, exact_fp32: bool) -> None:
+    def __init__(
+        self, model: Path, precision: Precision, threads: int, *, exact_fp32: bool
+    ) -> None:
         import openvino as ov
 
         config: dict[str, Any] = {
@@ -38,12 +41,19 @@ class OpenVinoEngine:
         self._request: Any = compiled.create_infer_request()
         self._inputs = tuple(_spec(port) for port in compiled.inputs)
         self._outputs = tuple(_spec(port) for port in compiled.outputs)
-        self._precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        self._arithmetic = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        rounded = precision == "fp32" and self._arithmetic != "f32"
+        self._precision: Precision = "fp16" if rounded else precision
 
     @property
     def name(self) -> str:
         """The runtime, what it runs on and the arithmetic it chose."""
-        return f"openvino:cpu:{self._precision}"
+        return f"openvino:cpu:{self._arithmetic}"
+
+    @property
+    def precision(self) -> Precision:
+        """The coarsest arithmetic it may use; bfloat16 counts as ``fp16``."""
+        return self._precision
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:

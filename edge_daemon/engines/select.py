@@ -52,10 +52,10 @@ def open_engine(
     if chosen == "openvino":
         from edge_daemon.engines.openvino import OpenVinoEngine
 
-        return OpenVinoEngine(model, count, exact_fp32=precision == "fp32")
+        return OpenVinoEngine(model, wanted, count, exact_fp32=precision == "fp32")
     from edge_daemon.engines.onnxruntime import OnnxRuntimeEngine
 
-    return OnnxRuntimeEngine(model, count)
+    return OnnxRuntimeEngine(model, wanted, count)
 
 
 def installed_engines() -> tuple[EngineName, ...]:

@@ -1,0 +1,109 @@
+"""The networks of a bundle, opened, proven and ready: pixels in, detections and verdicts out.
+
+The one place where a bundle, an engine and the reading of outputs meet. It belongs to the thread
+that opened it, as its engines do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import Self
+
+from edge_daemon.contract.bundle import Bundle, RoleName
+from edge_daemon.contract.roles import ClassifierRole, DetectorRole
+from edge_daemon.engines.base import Engine
+from edge_daemon.engines.golden import check_golden
+from edge_daemon.engines.select import EngineChoice, PrecisionChoice, open_engine
+from edge_daemon.errors import EngineError
+from edge_daemon.vision.classify import Verdicts, judge_cells
+from edge_daemon.vision.detect import Detections, decode, letterbox
+
+BATCH = 32
+"""Crops classified at once: larger batches gain nothing on two cores and cost memory."""
+
+
+class Models:
+    """Detector and classifier of a bundle on this machine."""
+
+    def __init__(self, bundle: Bundle, detector: Engine | None, classifier: Engine) -> None:
+        self.bundle = bundle
+        self._detector = detector
+        self._classifier = classifier
+        self.detector_role: DetectorRole = bundle.manifest.roles.detector.spec
+        self.classifier_role: ClassifierRole = bundle.manifest.roles.classifier.spec
+
+    @classmethod
+    def open(
+        cls,
+        bundle: Bundle,
+        *,
+        engine: EngineChoice = "auto",
+        precision: PrecisionChoice = "auto",
+        threads: int | None = None,
+        roles: Sequence[RoleName] = ("detector", "classifier"),
+    ) -> Models:
+        """Load networks and hold each against the bundle's golden set.
+
+        Raises:
+            EngineError: a network cannot be loaded here, or does not pass its golden set.
+            BundleError: the bundle lacks a role, a precision or its golden set.
+        """
+        opened: dict[str, Engine] = {}
+        for role in roles:
+            network = open_engine(bundle, role, engine=engine, precision=precision, threads=threads)
+            result = check_golden(network, bundle, role)
+            if not result.passed:
+                raise EngineError(
+                    f"{role} of {bundle.label} fails its golden set on {network.name}: mean "
+                    f"difference {result.mean_abs:.3g}, allowed {result.tolerance:.3g}; "
+                    "use another --engine or --precision, or the bundle before this one"
+                )
+            opened[role] = network
+        classifier = opened.get("classifier") or opened["second_opinion"]
+        return cls(bundle, opened.get("detector"), classifier)
+
+    @property
+    def description(self) -> str:
+        """Bundle and engines, for logs and messages."""
+        engines = {e.name for e in (self._detector, self._classifier) if e is not None}
+        return f"{self.bundle.label} on {', '.join(sorted(engines))}"
+
+    def detect(self, pixels: npt.NDArray[np.uint8]) -> Detections:
+        """The cells of a frame (RGB uint8 ``[h, w, 3]``)."""
+        if self._detector is None:
+            raise EngineError("the detector was not opened")
+        role = self.detector_role
+        image, scale = letterbox(pixels, role)
+        height, width = pixels.shape[:2]
+        return decode(self._detector.run({"image": image}), role, scale, height, width)
+
+    def classify(self, crops: npt.NDArray[np.uint8]) -> Verdicts:
+        """What the classifier says about crops (RGB uint8 ``[N, size, size, 3]``)."""
+        if not len(crops):
+            return Verdicts.none()
+        logits = [
+            self._classifier.run({"crops": crops[first : first + BATCH]})["logits"]
+            for first in range(0, len(crops), BATCH)
+        ]
+        return judge_cells(np.concatenate(logits), self.classifier_role)
+
+    def close(self) -> None:
+        """Free the networks."""
+        for engine in (self._detector, self._classifier):
+            if engine is not None:
+                engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,224 @@
+"""The one path of a frame, top to bottom.
+
+    quality gate -> detector -> scale -> crops -> classifier (one batch) -> slide map
+
+Whatever a source hands out comes back as :class:`Findings` with exactly one outcome:
+
+* ``analysed``: the networks looked at it; no cells then means that there are none to see;
+* ``rejected``: the quality gate refused it, with the reason;
+* ``dropped``: it was captured and let go under back-pressure;
+* ``failed``: it could not be read, or something broke while it was analysed.
+
+A failure in one frame is that frame's outcome and never the end of the slide.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_daemon.contract.findings import CellResult, FrameQuality, ScaleOrigin, StagePoint
+from edge_daemon.contract.terms import KINDS, CellLabel, Outcome
+from edge_daemon.inference import Models
+from edge_daemon.sources.base import Captured, DroppedFrame, Frame, UnreadableFrame
+from edge_daemon.vision.classify import Verdicts
+from edge_daemon.vision.crops import crop_cells
+from edge_daemon.vision.detect import Detections
+from edge_daemon.vision.quality import QualityThresholds, assess
+from edge_daemon.vision.scale import estimate_um_per_px
+from edge_daemon.vision.slide_map import Sighting, SlideMap
+
+log = logging.getLogger(__name__)
+
+NUCLEATED_CELL_UM = 12.0
+"""Assumed diameter of a nucleated cell where neither camera, red cells nor earlier frames tell the
+scale. Verdicts at an assumed scale are ``uncertain``: size is half of what a blast is."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Findings:
+    """What became of one captured frame: the body of a FrameResult, before it is addressed."""
+
+    frame: int
+    field: int
+    source: str
+    captured_at: datetime
+    outcome: Outcome
+    reason: str | None = None
+    quality: FrameQuality | None = None
+    stage: StagePoint | None = None
+    timings_ms: dict[str, float] = dataclasses.field(default_factory=dict)
+    width: int | None = None
+    height: int | None = None
+    um_per_px: float | None = None
+    um_per_px_from: ScaleOrigin = "unknown"
+    saturated: bool = False
+    cells: tuple[CellResult, ...] = ()
+
+
+class Stopwatch:
+    """Milliseconds per stage of one frame, by the monotonic clock."""
+
+    def __init__(self) -> None:
+        self.timings_ms: dict[str, float] = {}
+
+    @contextmanager
+    def time(self, stage: str) -> Iterator[None]:
+        """Add the time of the enclosed block to ``stage``."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = 1e3 * (time.perf_counter() - start)
+            self.timings_ms[stage] = self.timings_ms.get(stage, 0.0) + spent
+
+
+class Pipeline:
+    """Analyses the frames of one slide in order. Belongs to the thread that owns the models."""
+
+    def __init__(self, models: Models, quality: QualityThresholds | None = None) -> None:
+        self.slide_map = SlideMap()
+        self._models = models
+        self._quality = quality or QualityThresholds()
+        self._last_scale: dict[tuple[int, int], float] = {}
+
+    def process(self, captured: Captured) -> Findings:
+        """Give a captured frame its one outcome. Never raises for what is wrong with a frame."""
+        start = Findings(
+            frame=captured.index,
+            field=captured.field,
+            source=captured.source,
+            captured_at=captured.captured_at,
+            outcome="failed",
+        )
+        if isinstance(captured, UnreadableFrame):
+            return dataclasses.replace(start, reason=captured.reason)
+        if isinstance(captured, DroppedFrame):
+            return dataclasses.replace(start, outcome="dropped", reason=captured.reason)
+        height, width = captured.pixels.shape[:2]
+        stage = captured.stage
+        start = dataclasses.replace(
+            start,
+            width=width,
+            height=height,
+            stage=None if stage is None else StagePoint(**vars(stage)),
+        )
+        watch = Stopwatch()
+        try:
+            return self._analyse(captured, start, watch)
+        except Exception as error:  # one frame's failure must not end the slide
+            log.exception("frame %d of %s failed", captured.index, captured.source)
+            reason = f"analysis failed: {type(error).__name__}: {error}"[:500]
+            return dataclasses.replace(start, reason=reason, timings_ms=watch.timings_ms)
+
+    def _analyse(self, frame: Frame, start: Findings, watch: Stopwatch) -> Findings:
+        height, width = frame.pixels.shape[:2]
+        with watch.time("quality"):
+            quality = assess(frame.pixels, self._quality)
+        start = dataclasses.replace(
+            start,
+            timings_ms=watch.timings_ms,
+            quality=FrameQuality(
+                focus=quality.focus,
+                exposure=quality.exposure,
+                clipped_fraction=quality.clipped_fraction,
+                foreground_fraction=quality.foreground_fraction,
+            ),
+        )
+        if quality.reason is not None:
+            return dataclasses.replace(start, outcome="rejected", reason=quality.reason)
+        with watch.time("detect"):
+            found = self._models.detect(frame.pixels)
+        um_per_px, origin = self._scale(frame, found)
+        nucleated = np.flatnonzero(found.kinds == KINDS.index("wbc"))
+        with watch.time("classify"):
+            verdicts = self._classify(frame.pixels, found.boxes[nucleated], um_per_px)
+        with watch.time("register"):
+            stage_px = None
+            if frame.stage is not None and frame.um_per_px is not None:
+                stage_px = (frame.stage.x_um / frame.um_per_px, frame.stage.y_um / frame.um_per_px)
+            placement = self.slide_map.place(frame.pixels, frame.field, stage_px)
+            sightings = _sightings(found, nucleated, verdicts)
+            ids = self.slide_map.add(placement, sightings, width, height)
+        return dataclasses.replace(
+            start,
+            outcome="analysed",
+            um_per_px=um_per_px,
+            um_per_px_from=origin,
+            saturated=found.saturated,
+            cells=_cells(sightings, ids),
+        )
+
+    def _scale(self, frame: Frame, found: Detections) -> tuple[float | None, ScaleOrigin]:
+        """The frame's scale in um per pixel: configured, read from red cells, or remembered."""
+        if frame.um_per_px is not None:
+            return frame.um_per_px, "configured"
+        size = (frame.pixels.shape[0], frame.pixels.shape[1])
+        red = found.boxes[found.kinds == KINDS.index("rbc")]
+        estimate = estimate_um_per_px(red, size)
+        # Too few red cells in view: the camera has not changed since the last frame of this size.
+        if estimate is None:
+            estimate = self._last_scale.get(size)
+        if estimate is None:
+            return None, "unknown"
+        self._last_scale[size] = estimate
+        return estimate, "estimated"
+
+    def _classify(
+        self, pixels: npt.NDArray[np.uint8], boxes: npt.NDArray[np.float32], um_per_px: float | None
+    ) -> Verdicts:
+        if not len(boxes):
+            return Verdicts.none()
+        role = self._models.classifier_role
+        scale = um_per_px or NUCLEATED_CELL_UM / float(
+            np.median(np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1)))
+        )
+        crops = crop_cells(pixels, boxes, scale, role.crop_um, role.size)
+        verdicts = self._models.classify(crops)
+        if um_per_px is None:
+            unsure: tuple[CellLabel, ...] = ("uncertain",) * len(boxes)
+            return Verdicts(verdicts.p_blast, unsure)
+        return verdicts
+
+
+def _sightings(
+    found: Detections, nucleated: npt.NDArray[np.intp], verdicts: Verdicts
+) -> list[Sighting]:
+    verdict_of = dict(zip(nucleated.tolist(), range(len(nucleated)), strict=True))
+    sightings = []
+    for index, (box, score, kind) in enumerate(
+        zip(found.boxes.tolist(), found.scores.tolist(), found.kinds.tolist(), strict=True)
+    ):
+        verdict = verdict_of.get(index)
+        sightings.append(
+            Sighting(
+                box=(box[0], box[1], box[2], box[3]),
+                kind=KINDS[kind],
+                score=score,
+                label=None if verdict is None else verdicts.labels[verdict],
+                p_blast=None if verdict is None else float(verdicts.p_blast[verdict]),
+            )
+        )
+    return sightings
+
+
+def _cells(sightings: list[Sighting], unique_ids: list[int]) -> tuple[CellResult, ...]:
+    return tuple(
+        CellResult(
+            id=index,
+            box=(s.box[0], s.box[1], s.box[2] - s.box[0], s.box[3] - s.box[1]),
+            kind=s.kind,
+            score=s.score,
+            p_blast=s.p_blast,
+            label=s.label,
+            unique_id=unique_id if s.kind == "wbc" else None,
+        )
+        for index, (s, unique_id) in enumerate(zip(sightings, unique_ids, strict=True))
+    )

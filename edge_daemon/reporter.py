@@ -1,0 +1,165 @@
+"""From findings to messages: addressed, numbered, and handed to whoever wants them.
+
+The same :class:`FrameResult` goes into the outbox (and from there to the broker) and, as one line
+of JSON, into the ``--out`` file. Without an outbox messages are numbered in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Protocol, TextIO
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edge_daemon.contract.findings import CellCounts, CellResult
+from edge_daemon.contract.messages import Crop, FrameResult, SlideSummary
+from edge_daemon.delivery.outbox import Batch, Outbox
+from edge_daemon.delivery.parcel import (
+    MAX_CROP_BYTES,
+    Envelope,
+    Origin,
+    Parcel,
+    crop_parcel,
+    parcel_of,
+)
+from edge_daemon.pipeline import Findings
+from edge_daemon.slide_session import Standing
+
+_CROP_MARGIN = 0.35
+"""What is shown around a suspicious cell, in widths of its box: its neighbours give the scale."""
+
+
+class _Numbers(Protocol):
+    def envelope(self, origin: Origin) -> Envelope: ...
+
+    def put(self, parcel: Parcel) -> None: ...
+
+
+class _MemoryNumbers:
+    """Numbers messages of a run that is not delivered anywhere."""
+
+    def __init__(self) -> None:
+        self._seq = 0
+
+    def envelope(self, origin: Origin) -> Envelope:
+        self._seq += 1
+        return Envelope(
+            site=origin.site,
+            device=origin.device,
+            boot_id=origin.boot_id,
+            bundle=origin.bundle,
+            seq=self._seq - 1,
+            record=self._seq,
+        )
+
+    def put(self, parcel: Parcel) -> None:
+        """Nobody waits for it."""
+
+
+class Reporter:
+    """Reports the frames and the standing of one slide."""
+
+    def __init__(
+        self,
+        origin: Origin,
+        slide: str,
+        *,
+        outbox: Outbox | None = None,
+        lines: TextIO | None = None,
+        crops: bool = True,
+    ) -> None:
+        """Report as ``origin``.
+
+        Args:
+            origin: site, device, boot and bundle.
+            slide: name of the slide.
+            outbox: where messages wait for the broker; None delivers nothing.
+            lines: a text file that gets one line of JSON per frame.
+            crops: send a picture of every suspicious cell, once.
+        """
+        self._origin = origin
+        self._slide = slide
+        self._outbox = outbox
+        self._lines = lines
+        self._crops = crops and outbox is not None
+        self._pictured: set[int] = set()
+        self._memory = _MemoryNumbers()
+
+    def frame(self, findings: Findings, pixels: npt.NDArray[np.uint8] | None) -> FrameResult:
+        """Report one frame; with its suspicious cells as pictures, in the same transaction."""
+        with self._batch() as batch:
+            message = FrameResult(
+                **batch.envelope(self._origin),
+                slide=self._slide,
+                counts=CellCounts.of(findings.cells),
+                **vars(findings),
+            )
+            batch.put(parcel_of(message))
+            if self._crops and pixels is not None:
+                for parcel in self._pictures(batch, findings, pixels):
+                    batch.put(parcel)
+        if self._lines is not None:
+            self._lines.write(message.to_json().decode() + "\n")
+        return message
+
+    def standing(self, standing: Standing) -> SlideSummary:
+        """Report where the slide stands."""
+        with self._batch() as batch:
+            message = SlideSummary(
+                **batch.envelope(self._origin), slide=self._slide, **vars(standing)
+            )
+            batch.put(parcel_of(message))
+        return message
+
+    def _batch(self) -> AbstractContextManager[_Numbers]:
+        if self._outbox is None:
+            return nullcontext(self._memory)
+        return self._outbox_batch(self._outbox)
+
+    @staticmethod
+    @contextmanager
+    def _outbox_batch(outbox: Outbox) -> Iterator[Batch]:
+        with outbox.transaction() as batch:
+            yield batch
+
+    def _pictures(
+        self, batch: _Numbers, findings: Findings, pixels: npt.NDArray[np.uint8]
+    ) -> Iterator[Parcel]:
+        for cell in findings.cells:
+            if cell.label not in ("blast", "uncertain") or cell.unique_id in self._pictured:
+                continue
+            if cell.unique_id is None or cell.p_blast is None:
+                continue
+            self._pictured.add(cell.unique_id)
+            about = Crop(
+                **batch.envelope(self._origin),
+                slide=self._slide,
+                frame=findings.frame,
+                unique_id=cell.unique_id,
+                p_blast=cell.p_blast,
+                label=cell.label,
+                um_per_px=findings.um_per_px,
+            )
+            yield crop_parcel(about, picture_of(cell, pixels))
+
+
+def picture_of(cell: CellResult, pixels: npt.NDArray[np.uint8]) -> bytes:
+    """JPEG of a cell and its surroundings, at the camera's resolution, at most 64 kB."""
+    height, width = pixels.shape[:2]
+    x, y, w, h = cell.box
+    margin = _CROP_MARGIN * max(w, h)
+    x0, y0 = max(0, int(x - margin)), max(0, int(y - margin))
+    x1, y1 = min(width, int(x + w + margin) + 1), min(height, int(y + h + margin) + 1)
+    picture: npt.NDArray[Any] = cv2.cvtColor(pixels[y0:y1, x0:x1], cv2.COLOR_RGB2BGR)
+    for quality in (90, 75, 60):
+        jpeg: bytes = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[
+            1
+        ].tobytes()
+        if len(jpeg) <= MAX_CROP_BYTES:
+            return jpeg
+    scale = (0.7 * MAX_CROP_BYTES / len(jpeg)) ** 0.5
+    small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 60])[1].tobytes()

@@ -1,0 +1,68 @@
+"""The loop: every frame of a source through the pipeline, into the ledger and out to the reporter.
+
+One function, used by ``run``, ``replay`` and ``demo`` alike. It returns when the source ends, when
+``stop`` is set, or when the source breaks; in each case with the slide's last standing reported.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from edge_daemon.contract.messages import FrameResult, SlideSummary
+from edge_daemon.errors import SourceError
+from edge_daemon.pipeline import Pipeline
+from edge_daemon.reporter import Reporter
+from edge_daemon.slide_session import SlideSession
+from edge_daemon.sources.base import Frame, Source
+
+SUMMARY_EVERY_S = 2.0
+"""How often the standing of a running slide is reported."""
+
+
+def screen(
+    source: Source,
+    pipeline: Pipeline,
+    session: SlideSession,
+    reporter: Reporter,
+    *,
+    on_frame: Callable[[FrameResult], None] = lambda _: None,
+    stop: threading.Event | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> SlideSummary:
+    """Screen one slide.
+
+    Args:
+        source: an entered source; iterated to its end.
+        pipeline: analyses the frames, in the calling thread.
+        session: the ledger of the slide.
+        reporter: where results go.
+        on_frame: called with every result, for a progress bar or a picture.
+        stop: set from elsewhere to end the slide before its source does.
+        clock: seconds, monotonic.
+
+    Returns:
+        The final summary, already reported; ``complete`` is False when it was stopped.
+
+    Raises:
+        SourceError: the source broke; the final summary has been reported as incomplete.
+    """
+    next_summary = clock() + SUMMARY_EVERY_S
+    complete = True
+    try:
+        for captured in source:
+            findings = pipeline.process(captured)
+            session.enter(findings)
+            pixels = captured.pixels if isinstance(captured, Frame) else None
+            on_frame(reporter.frame(findings, pixels))
+            if clock() >= next_summary:
+                reporter.standing(session.standing())
+                next_summary = clock() + SUMMARY_EVERY_S
+            if stop is not None and stop.is_set():
+                complete = False
+                break
+    except SourceError:
+        reporter.standing(session.standing(ended=True, complete=False))
+        raise
+    return reporter.standing(session.standing(ended=True, complete=complete))
