@@ -1,0 +1,1 @@
+"""What holds for the whole house: its layout, its locks, who imports whom."""
