@@ -1,0 +1,1 @@
+"""Tests of the sources: one contract for all, and each by itself."""

@@ -1,0 +1,77 @@
+"""What the operator may write as a source, and what is said when it is not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge_daemon.errors import SourceError
+from edge_daemon.sources.backpressure import BackPressure
+from edge_daemon.sources.camera import CameraSource
+from edge_daemon.sources.images import ImageSource
+from edge_daemon.sources.open import open_source
+from edge_daemon.sources.video import VideoSource
+from tests.edge_daemon.sources.pictures import speckled, written
+
+
+def test_a_picture_a_folder_and_a_video_are_told_apart(tmp_path: Path) -> None:
+    written(tmp_path / "a.png", speckled())
+    (tmp_path / "b.mp4").touch()
+    assert isinstance(open_source(str(tmp_path / "a.png")), ImageSource)
+    assert isinstance(open_source(str(tmp_path)), ImageSource)
+    assert isinstance(open_source(f"file://{tmp_path}/a.png"), ImageSource)
+    assert isinstance(open_source(str(tmp_path / "b.mp4")), VideoSource)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "camera://0",
+        "camera:///dev/video0",
+        "camera:///dev/v4l/by-id/usb-Acme-video-index0",
+        "camera://serial/ABC123",
+    ],
+)
+def test_cameras_are_named_in_three_ways(spec: str) -> None:
+    source = open_source(spec)
+    assert isinstance(source, CameraSource)
+    assert source.name == spec
+    assert source.frame_count is None
+
+
+def test_settings_of_a_camera_stand_behind_a_question_mark() -> None:
+    source = open_source("camera://0?width=1280&back_pressure=every_frame&frame_timeout_s=2.5")
+    assert isinstance(source, CameraSource)
+    assert source.settings.width == 1280
+    assert source.settings.back_pressure is BackPressure.EVERY_FRAME
+    assert source.settings.frame_timeout_s == 2.5
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("", "no source given: give a file, a folder, camera://"),
+        ("rtsp://10.0.0.1/a", r"sources of kind rtsp:// are unknown: give a file"),
+        ("/no/such/slide", "/no/such/slide: there is no such file or folder: check the path"),
+        ("camera://0?widht=1280", "setting 'widht': .*known settings are width, height"),
+        ("camera://0?width=wide", "setting 'width': .*valid integer"),
+        ("camera://0?back_pressure=some", "setting 'back_pressure': .*'every_frame' or 'latest'"),
+    ],
+)
+def test_what_cannot_be_opened_is_said_in_one_line(spec: str, words: str) -> None:
+    with pytest.raises(SourceError, match=words) as caught:
+        open_source(spec)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="the folder holds no picture"):
+        open_source(str(tmp_path))
+
+
+def test_a_file_of_another_kind(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.touch()
+    with pytest.raises(SourceError, match=r"neither a picture nor a video by its name \(\.txt\)"):
+        open_source(str(path))
