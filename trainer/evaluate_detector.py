@@ -1,0 +1,121 @@
+"""How good a detector is: average precision and recall on whole fields, read as the device does.
+
+The network's outputs go through :func:`edge_daemon.vision.detect.decode`, the very code that runs
+on the device, with its cap of 1,000 detections and its suppression.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edge_daemon.contract.roles import DetectorRole
+from edge_daemon.contract.terms import KINDS, CellKind
+from edge_daemon.vision.detect import Detections, decode, letterbox
+from trainer.data.field_augment import MarkedFrame
+from trainer.data.fields import FieldSet
+from trainer.metrics_detection import KindMatches, match, mean_average_precision
+from trainer.models.detector import Detector, DetectorGraph
+
+EVALUATION_SCORE = 0.01
+"""Average precision looks at the whole curve, so detections far below the shipped thresholds
+take part."""
+
+THRESHOLD_BETA: Mapping[CellKind, float] = {"wbc": 2.0, "rbc": 1.0, "platelet": 1.0}
+"""F-beta that picks each kind's score threshold: a white cell missed is worse than one too many,
+which the classifier still sees."""
+
+
+@dataclass(frozen=True)
+class DetectionReport:
+    """Figures of one set of frames; per kind, ``None`` where the set holds no such cell."""
+
+    frames: int
+    map50: float
+    ap50: dict[CellKind, float | None]
+    recall: dict[CellKind, float | None]
+    """At the score thresholds of the role."""
+    precision: dict[CellKind, float | None]
+    """At the score thresholds of the role."""
+    saturated_frames: int
+
+
+def evaluation_role(role: DetectorRole) -> DetectorRole:
+    """The same role, reporting nearly everything."""
+    return role.model_copy(update={"score_thresholds": dict.fromkeys(KINDS, EVALUATION_SCORE)})
+
+
+def detect_frames(
+    detector: Detector, frames: Sequence[MarkedFrame], role: DetectorRole
+) -> list[Detections]:
+    """Run the network in fp32 on each frame by itself, as the device does."""
+    graph = DetectorGraph(detector).eval()
+    found = []
+    with torch.inference_mode():
+        for frame in frames:
+            image, scale = letterbox(frame.pixels, role)
+            outputs = graph(torch.from_numpy(image))
+            named: dict[str, NDArray[np.float32]] = {
+                name: part.numpy() for name, part in zip(graph.output_names, outputs, strict=True)
+            }
+            found.append(decode(named, role, scale, *frame.pixels.shape[:2]))
+    return found
+
+
+def frames_of(field_set: FieldSet) -> list[MarkedFrame]:
+    """The pictures of a set in memory."""
+    return [MarkedFrame(r.read(), r.boxes, r.kinds) for r in field_set.records]
+
+
+def evaluate_detector(
+    detector: Detector, sets: Mapping[str, Sequence[MarkedFrame]], role: DetectorRole
+) -> tuple[dict[str, DetectionReport], dict[str, dict[CellKind, KindMatches]]]:
+    """Reports of every set and of all together (``pooled``), and the matches they come from.
+
+    Recall and precision are at ``role.score_thresholds``.
+    """
+    reports: dict[str, DetectionReport] = {}
+    matches: dict[str, dict[CellKind, KindMatches]] = {}
+    everything: tuple[list[Detections], list[MarkedFrame]] = ([], [])
+    for name, frames in sets.items():
+        found = detect_frames(detector, frames, evaluation_role(role))
+        everything[0].extend(found)
+        everything[1].extend(frames)
+        matches[name] = _match(found, frames)
+        reports[name] = report(matches[name], found, role)
+    if len(sets) > 1:
+        matches["pooled"] = _match(*everything)
+        reports["pooled"] = report(matches["pooled"], everything[0], role)
+    return reports, matches
+
+
+def report(
+    matches: Mapping[CellKind, KindMatches], found: Sequence[Detections], role: DetectorRole
+) -> DetectionReport:
+    """The figures of one set at the thresholds of ``role``."""
+    thresholds = role.score_thresholds
+    return DetectionReport(
+        frames=len(found),
+        map50=mean_average_precision(dict(matches)),
+        ap50={kind: item.average_precision() for kind, item in matches.items()},
+        recall={kind: item.recall(thresholds[kind]) for kind, item in matches.items()},
+        precision={kind: item.precision(thresholds[kind]) for kind, item in matches.items()},
+        saturated_frames=sum(item.saturated for item in found),
+    )
+
+
+def choose_thresholds(matches: Mapping[CellKind, KindMatches]) -> dict[CellKind, float]:
+    """Per kind, the score with the best F-beta (:data:`THRESHOLD_BETA`), to three digits."""
+    return {
+        kind: round(item.best_threshold(THRESHOLD_BETA[kind]), 3) for kind, item in matches.items()
+    }
+
+
+def _match(
+    found: Sequence[Detections], frames: Sequence[MarkedFrame]
+) -> dict[CellKind, KindMatches]:
+    return match(found, [(frame.boxes, frame.kinds) for frame in frames])
