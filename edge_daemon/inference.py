@@ -17,7 +17,8 @@ from edge_daemon.contract.bundle import Bundle, RoleName
 from edge_daemon.contract.roles import ClassifierRole, DetectorRole
 from edge_daemon.engines.base import Engine
 from edge_daemon.engines.golden import check_golden
-from edge_daemon.engines.select import EngineChoice, PrecisionChoice, open_engine
+from edge_daemon.engines.names import EngineChoice, PrecisionChoice
+from edge_daemon.engines.select import open_engine
 from edge_daemon.errors import EngineError
 from edge_daemon.vision.classify import Verdicts, judge_cells
 from edge_daemon.vision.detect import Detections, decode, letterbox

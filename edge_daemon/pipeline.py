@@ -183,8 +183,8 @@ class Pipeline:
         crops = crop_cells(pixels, boxes, scale, role.crop_um, role.size)
         verdicts = self._models.classify(crops)
         if um_per_px is None:
-            unsure: tuple[CellLabel, ...] = ("uncertain",) * len(boxes)
-            return Verdicts(verdicts.p_blast, unsure)
+            unsure: CellLabel = "uncertain"
+            return Verdicts(verdicts.p_blast, tuple(unsure for _ in boxes))
         return verdicts
 
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_daemon.contract.roles import Precision
 
-EngineName = Literal["openvino", "onnxruntime"]
 Array: TypeAlias = npt.NDArray[Any]
 Outputs: TypeAlias = dict[str, npt.NDArray[np.float32]]
 

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import os
 from importlib.util import find_spec
-from typing import Literal, get_args
+from typing import get_args
 
 from edge_daemon.contract.bundle import Bundle, RoleName
 from edge_daemon.contract.roles import Precision
-from edge_daemon.engines.base import Engine, EngineName
+from edge_daemon.engines.base import Engine
+from edge_daemon.engines.names import EngineChoice, EngineName, PrecisionChoice
 from edge_daemon.errors import EngineError
-
-EngineChoice = Literal["auto", "openvino", "onnxruntime"]
-PrecisionChoice = Literal["auto", "fp32", "fp16", "int8"]
 
 _FASTEST_FIRST: tuple[Precision, ...] = ("int8", "fp16", "fp32")
 

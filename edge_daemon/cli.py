@@ -1,0 +1,217 @@
+"""``leuko-edge``: the command line of the device.
+
+Commands only parse here; what they do is in :mod:`edge_daemon.commands`, imported when called, so
+that ``--help`` answers at once. A user's mistake is one line on standard error and an exit code.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from edge_daemon.engines.names import EngineChoice, PrecisionChoice
+from edge_daemon.errors import LeukoError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+app = typer.Typer(
+    name="leuko-edge",
+    help="Screen blood smears at the microscope and publish the results over MQTT. "
+    "Research use only.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: importing rich would take half of the answer's time
+)
+
+BundleOption = Annotated[
+    Path | None,
+    typer.Option("--bundle", help="Folder of the model bundle [default: the one shipped]"),
+]
+EngineOption = Annotated[EngineChoice, typer.Option("--engine", help="What runs the networks")]
+PrecisionOption = Annotated[
+    PrecisionChoice, typer.Option("--precision", help="Precision the bundle must ship")
+]
+ThreadsOption = Annotated[
+    int | None, typer.Option("--threads", min=1, help="Processor threads [default: all]")
+]
+ScaleOption = Annotated[
+    float | None,
+    typer.Option("--um-per-px", min=1e-3, max=100.0, help="Scale of the pictures, if known"),
+]
+
+
+@app.callback()
+def _main(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr")] = False,
+) -> None:
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Argument(help="TOML configuration file", show_default=False)],
+) -> None:
+    """Screen the slide under the microscope, as the configuration says."""
+    from edge_daemon.commands import run as command
+    from edge_daemon.config import load_config
+
+    command.run(load_config(config), _console())
+
+
+@app.command()
+def replay(
+    source: Annotated[str, typer.Argument(help="Folder, picture, video, sim://..., camera://...")],
+    bundle: BundleOption = None,
+    broker: Annotated[
+        str | None,
+        typer.Option("--broker", help="Publish to mqtt://[user:password@]host[:port]"),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write one FrameResult per line; - is stdout")
+    ] = None,
+    engine: EngineOption = "auto",
+    precision: PrecisionOption = "auto",
+    threads: ThreadsOption = None,
+    scan: Annotated[
+        bool, typer.Option("--scan", help="The pictures of a folder overlap: one slide")
+    ] = False,
+    um_per_px: ScaleOption = None,
+    site: Annotated[str, typer.Option(help="Site in topics and messages")] = "lab",
+    device: Annotated[str, typer.Option(help="Device in topics and messages")] = "replay",
+    slide: Annotated[
+        str | None, typer.Option(help="Name of the slide [default: from the source]")
+    ] = None,
+    outbox: Annotated[Path, typer.Option(help="Where results wait for the broker")] = Path(
+        "leuko-edge-outbox.db"
+    ),
+    deliver_within: Annotated[
+        float, typer.Option(min=0.0, help="Seconds to wait for the broker at the end")
+    ] = 60.0,
+) -> None:
+    """Send pictures, a video or a simulated slide through the whole path of a frame."""
+    from edge_daemon.commands import replay as command
+    from edge_daemon.contract.topics import check_name
+    from edge_daemon.delivery.settings import BrokerSettings
+
+    for name, what in ((site, "site"), (device, "device"), (slide, "slide")):
+        if name is not None:
+            check_name(name, what)
+    command.replay(
+        command.ReplayRequest(
+            source=source,
+            bundle=bundle,
+            broker=None if broker is None else BrokerSettings.from_url(broker),
+            out=out,
+            engine=engine,
+            precision=precision,
+            threads=threads,
+            scan=scan,
+            um_per_px=um_per_px,
+            site=site,
+            device=device,
+            slide=slide,
+            outbox=outbox,
+            deliver_within_s=deliver_within,
+        ),
+        _console(),
+    )
+
+
+@app.command()
+def classify(
+    folder: Annotated[Path, typer.Argument(help="Folder of single-cell pictures, searched deeply")],
+    out: Annotated[Path, typer.Option("--out", help="JSON lines; - is stdout")],
+    bundle: BundleOption = None,
+    engine: EngineOption = "auto",
+    precision: PrecisionOption = "auto",
+    role: Annotated[
+        Literal["classifier", "second_opinion"], typer.Option(help="Which network of the bundle")
+    ] = "classifier",
+    um_per_px: ScaleOption = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """Classify pictures of single cells: one line each with source, p_blast and label."""
+    from edge_daemon.commands.classify import classify_folder
+    from edge_daemon.commands.models import open_models
+    from edge_daemon.commands.replay import open_lines
+
+    with (
+        open_models(
+            bundle,
+            engine,
+            precision,
+            threads,
+            roles=(role,),
+        ) as models,
+        open_lines(out) as lines,
+    ):
+        console = _console()
+        done, failed = classify_folder(folder, models, lines, um_per_px, console)
+        console.print(
+            f"{done} pictures classified, {failed} could not be read; {out}", highlight=False
+        )
+
+
+@app.command()
+def check(
+    config: Annotated[Path, typer.Argument(help="TOML configuration file", show_default=False)],
+) -> None:
+    """Say whether this device will work: configuration, source, bundle, broker, disk."""
+    from edge_daemon.commands import check as command
+
+    if not command.check(config, _console()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def bench(
+    source: Annotated[str, typer.Argument(help="What to screen, repeated as needed")] = "sim://",
+    frames: Annotated[int, typer.Option(min=1, help="Frames to time")] = 200,
+    bundle: BundleOption = None,
+    engine: EngineOption = "auto",
+    precision: PrecisionOption = "auto",
+    threads: ThreadsOption = None,
+) -> None:
+    """Time every stage of the path of a frame on this machine."""
+    from edge_daemon.commands import bench as command
+
+    command.bench(
+        source,
+        frames,
+        bundle,
+        engine,
+        precision,
+        threads,
+        _console(),
+    )
+
+
+def main() -> None:
+    """Entry point: one line for a user's mistake, never a traceback."""
+    try:
+        app()
+    except LeukoError as error:
+        print(f"leuko-edge: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+if __name__ == "__main__":
+    main()

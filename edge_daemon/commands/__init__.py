@@ -1,0 +1,1 @@
+"""What `leuko-edge` does, one module per command; heavy imports happen here, not in the CLI."""

@@ -1,0 +1,79 @@
+"""``leuko-edge check``: will this device work? One plain line per thing it needs."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from edge_daemon.commands.models import open_models
+from edge_daemon.config import Config, load_config
+from edge_daemon.delivery.link import check_broker
+from edge_daemon.delivery.outbox import Outbox
+from edge_daemon.errors import LeukoError, SourceError
+from edge_daemon.sources.base import Frame
+from edge_daemon.sources.open import open_source
+from edge_daemon.vision.quality import assess
+
+LOW_DISK_MB = 500
+"""Below this the outbox of one slide may not fit beside logs and engines."""
+_FIRST_FRAME_WITHIN_S = 10.0
+
+
+def check(path: Path, console: Console) -> bool:
+    """Check everything a configuration names; True when all of it works."""
+    try:
+        config = load_config(path)
+    except LeukoError as error:
+        console.print(f"FAIL  config   {error}", highlight=False, soft_wrap=True)
+        return False
+    console.print(f"ok    config   {path}", highlight=False, soft_wrap=True)
+    checks: dict[str, Callable[[Config], str]] = {
+        "source": _source,
+        "bundle": _bundle,
+        "broker": lambda c: check_broker(c.broker, c.broker.connect_timeout_s),
+        "disk": _disk,
+    }
+    passed = True
+    for name, examine in checks.items():
+        try:
+            line, verdict = examine(config), "ok  "
+        except LeukoError as error:
+            line, verdict, passed = str(error), "FAIL", False
+        console.print(f"{verdict}  {name:<8} {line}", highlight=False, soft_wrap=True)
+    return passed
+
+
+def _source(config: Config) -> str:
+    settings = config.source
+    started = time.monotonic()
+    with open_source(settings.url, scan=settings.scan, um_per_px=settings.um_per_px) as source:
+        for captured in source:
+            if isinstance(captured, Frame):
+                height, width = captured.pixels.shape[:2]
+                reason = assess(captured.pixels, config.quality).reason
+                quality = "good to judge" if reason is None else reason
+                return f"{source.name}: {width}x{height}, first frame {quality}"
+            if time.monotonic() - started > _FIRST_FRAME_WITHIN_S:
+                break
+        raise SourceError(f"{source.name} gives no readable frame; check camera, cable and path")
+
+
+def _bundle(config: Config) -> str:
+    chosen = config.models
+    with open_models(chosen.bundle, chosen.engine, chosen.precision, chosen.threads) as models:
+        return f"{models.description}, golden set passed"
+
+
+def _disk(config: Config) -> str:
+    path = config.outbox.path
+    with Outbox(path, budget_bytes=config.outbox.budget_mb << 20) as outbox:
+        waiting = outbox.depth().messages
+    free_mb = shutil.disk_usage(path.parent).free >> 20
+    line = f"outbox {path} holds {waiting} undelivered messages, {free_mb} MB free"
+    if free_mb < max(LOW_DISK_MB, config.outbox.budget_mb):
+        raise LeukoError(f"{line}: free some space or move outbox.path to a larger disk")
+    return line

@@ -1,0 +1,33 @@
+"""What every command that runs networks needs first: the bundle, verified and opened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge_daemon.config import SHIPPED_BUNDLES
+from edge_daemon.contract.bundle import Bundle, RoleName, load_bundle, newest_bundle
+from edge_daemon.engines.names import EngineChoice, PrecisionChoice
+from edge_daemon.inference import Models
+
+
+def find_bundle(folder: Path | None) -> Bundle:
+    """The bundle in ``folder``, or the newest one that comes with the product, verified.
+
+    Raises:
+        BundleError: there is none, or it is not what its manifest says.
+    """
+    return load_bundle(newest_bundle(SHIPPED_BUNDLES) if folder is None else folder)
+
+
+def open_models(
+    folder: Path | None,
+    engine: EngineChoice = "auto",
+    precision: PrecisionChoice = "auto",
+    threads: int | None = None,
+    roles: Sequence[RoleName] = ("detector", "classifier"),
+) -> Models:
+    """Find, verify and open in one step; see :meth:`edge_daemon.inference.Models.open`."""
+    return Models.open(
+        find_bundle(folder), engine=engine, precision=precision, threads=threads, roles=roles
+    )

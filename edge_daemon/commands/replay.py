@@ -1,0 +1,191 @@
+"""``leuko-edge replay``: pictures, a video or a simulated slide through the whole daemon path.
+
+The same pipeline, ledger, outbox and messages as ``run``; only the source is a recording. Each
+line of ``--out`` is the FrameResult that goes to the broker.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import uuid
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from edge_daemon.commands.delivery import Delivery
+from edge_daemon.commands.models import open_models
+from edge_daemon.contract.messages import FrameResult, SlideSummary
+from edge_daemon.contract.topics import name_from
+from edge_daemon.delivery.parcel import Origin
+from edge_daemon.delivery.settings import BrokerSettings
+from edge_daemon.engines.names import EngineChoice, PrecisionChoice
+from edge_daemon.errors import BrokerError, ConfigError
+from edge_daemon.pipeline import Pipeline
+from edge_daemon.reporter import Reporter
+from edge_daemon.screening import screen
+from edge_daemon.slide_session import SlideSession
+from edge_daemon.sources.base import Source
+from edge_daemon.sources.open import open_source
+
+
+@dataclass(frozen=True)
+class ReplayRequest:
+    """What the user asked to replay, and how."""
+
+    source: str
+    bundle: Path | None = None
+    broker: BrokerSettings | None = None
+    out: Path | None = None
+    engine: EngineChoice = "auto"
+    precision: PrecisionChoice = "auto"
+    threads: int | None = None
+    scan: bool = False
+    um_per_px: float | None = None
+    site: str = "lab"
+    device: str = "replay"
+    slide: str | None = None
+    outbox: Path = Path("leuko-edge-outbox.db")
+    deliver_within_s: float = 60.0
+
+
+def replay(request: ReplayRequest, console: Console) -> SlideSummary:
+    """Replay a source and print what was found.
+
+    Raises:
+        LeukoError: the source, bundle, engine, output file or outbox cannot be used; or results
+            still wait in the outbox after ``deliver_within_s``.
+    """
+    with ExitStack() as stack:
+        models = stack.enter_context(
+            open_models(request.bundle, request.engine, request.precision, request.threads)
+        )
+        source = stack.enter_context(
+            open_source(request.source, scan=request.scan, um_per_px=request.um_per_px)
+        )
+        lines = None if request.out is None else stack.enter_context(open_lines(request.out))
+        origin = Origin(request.site, request.device, uuid.uuid4().hex, models.bundle.digest)
+        delivery = None
+        if request.broker is not None:
+            delivery = stack.enter_context(Delivery(request.broker, request.outbox, origin))
+        slide = request.slide or name_from(Path(request.source.partition("?")[0]).name)
+        pipeline = Pipeline(models)
+        session = SlideSession(slide, pipeline.slide_map)
+        reporter = Reporter(
+            origin, slide, outbox=None if delivery is None else delivery.outbox, lines=lines
+        )
+        console.print(f"{source.name}: {models.description}", highlight=False)
+        started = time.monotonic()
+        with FrameProgress(source, console) as progress:
+            summary = screen(source, pipeline, session, reporter, on_frame=progress.advance)
+        spent_s = time.monotonic() - started
+        print_summary(summary, spent_s, console)
+        if delivery is not None:
+            deliver_rest(delivery, request.deliver_within_s, console)
+    return summary
+
+
+class FrameProgress:
+    """A progress bar on a terminal; without one, a plain line for what went wrong only."""
+
+    def __init__(self, source: Source, console: Console) -> None:
+        self._console = console
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[fps]:.0f} frames/s"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self._task = self._bar.add_task("screening", total=source.frame_count, fps=0.0)
+        self._started = time.monotonic()
+        self._count = 0
+
+    def advance(self, frame: FrameResult) -> None:
+        """Count a frame, and say why when it was not analysed."""
+        self._count += 1
+        if frame.outcome != "analysed":
+            self._bar.console.print(
+                f"{frame.source}: {frame.outcome}: {frame.reason}", style="yellow", highlight=False
+            )
+        fps = self._count / max(time.monotonic() - self._started, 1e-6)
+        self._bar.update(self._task, advance=1, fps=fps)
+
+    def __enter__(self) -> FrameProgress:  # noqa: PYI034
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._bar.stop()
+
+
+def open_lines(path: Path) -> TextIO:
+    """Open a file for JSON lines; ``-`` is standard output.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    if str(path) == "-":
+        return sys.stdout
+    try:
+        return path.open("w", encoding="utf-8", buffering=1)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}; choose another --out") from error
+
+
+def deliver_rest(delivery: Delivery, within_s: float, console: Console) -> None:
+    """Wait until the broker has everything.
+
+    Raises:
+        BrokerError: it has not; the rest stays in the outbox and goes with the next start.
+    """
+    if threading.current_thread() is threading.main_thread() and console.is_terminal:
+        console.print(f"delivering to {delivery.address} ...", highlight=False)
+    left = delivery.publisher.flush(within_s)
+    if left:
+        raise BrokerError(
+            f"{left} messages still wait in {delivery.outbox.path}; they are sent with the next "
+            f"start ({delivery.publisher.link.line})"
+        )
+
+
+def print_summary(summary: SlideSummary, spent_s: float, console: Console) -> None:
+    """Print a slide's summary as a person reads it."""
+    frames, cells = summary.frames, summary.unique_cells
+    fraction = summary.blast_fraction
+    console.print(
+        f"frames      {frames.captured} captured: {frames.analysed} analysed, "
+        f"{frames.rejected} rejected, {frames.dropped} dropped, {frames.failed} failed "
+        f"({frames.captured / max(spent_s, 1e-6):.1f} frames/s)",
+        highlight=False,
+    )
+    console.print(
+        f"cells       {cells.wbc} white, {cells.rbc} red, {cells.platelet} platelets, each once"
+        + (f"; {summary.saturated_frames} frames held more" if summary.saturated_frames else ""),
+        highlight=False,
+    )
+    blasts = f"{summary.blasts} of {summary.nucleated_cells} white cells"
+    if fraction is not None:
+        blasts += (
+            f" = {100 * fraction.estimate:.1f} % "
+            f"({100 * fraction.confidence:.0f} % interval {100 * fraction.low:.1f} to "
+            f"{100 * fraction.high:.1f} %)"
+        )
+    console.print(f"blasts      {blasts}, {summary.uncertain} uncertain", highlight=False)
+    console.print(
+        f"disposition {summary.disposition}: {' '.join(summary.reasons)}", highlight=False
+    )

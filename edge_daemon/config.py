@@ -1,0 +1,181 @@
+"""The configuration of a device: one TOML file, typed; every mistake told with its line.
+
+Relative paths in the file are relative to the file, so that a configuration can be copied with
+what belongs to it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import Field, ValidationError
+
+from edge_daemon.contract.base import Name, StrictModel
+from edge_daemon.delivery.settings import BrokerSettings
+from edge_daemon.engines.names import EngineChoice, PrecisionChoice
+from edge_daemon.errors import ConfigError
+from edge_daemon.vision.quality import QualityThresholds
+from edge_daemon.vision.slide import SlideThresholds
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_Settings = TypeVar("_Settings", bound=StrictModel)
+
+SHIPPED_BUNDLES = Path(__file__).parent.parent / "deploy" / "bundles"
+"""Where the bundle that comes with the product lies, in a checkout and in a wheel alike."""
+
+
+class DeviceSettings(StrictModel):
+    """Who this device is, in topics and messages."""
+
+    site: Name = "lab"
+    name: Name = "microscope-1"
+
+
+class SourceSettings(StrictModel):
+    """Where frames come from."""
+
+    url: str = Field(min_length=1)
+    """``camera://0``, ``camera://serial/ABC123``, ``sim://``, a folder, a picture or a video."""
+    scan: bool = True
+    """The pictures of a folder overlap and show one slide."""
+    um_per_px: float | None = Field(default=None, gt=0)
+    """Scale of the camera's pictures; read from the red cells in view when not given."""
+
+
+class ModelSettings(StrictModel):
+    """Which bundle, and what runs it."""
+
+    bundle: Path | None = None
+    """Folder of the bundle; the one that comes with the product when not given."""
+    engine: EngineChoice = "auto"
+    precision: PrecisionChoice = "auto"
+    threads: int | None = Field(default=None, ge=1, le=256)
+    """Processor threads of the networks; all the process may use when not given."""
+
+
+class SlideSettings(StrictModel):
+    """What a slide is called and which counts mean what."""
+
+    name: Name | None = None
+    """Name of the slide; a name from date and time when not given."""
+    thresholds: SlideThresholds = SlideThresholds()
+
+
+class OutboxSettings(StrictModel):
+    """Where undelivered results wait."""
+
+    path: Path = Path("leuko-edge-outbox.db")
+    budget_mb: int = Field(default=256, ge=1)
+
+
+class Config(StrictModel):
+    """Everything ``leuko-edge run`` needs to know."""
+
+    source: SourceSettings
+    broker: BrokerSettings
+    device: DeviceSettings = DeviceSettings()
+    models: ModelSettings = ModelSettings()
+    outbox: OutboxSettings = OutboxSettings()
+    quality: QualityThresholds = QualityThresholds()
+    slide: SlideSettings = SlideSettings()
+    health_every_s: float = Field(default=10.0, gt=0)
+    """How often the device reports its health."""
+
+
+def load_config(path: Path) -> Config:
+    """Read a configuration file.
+
+    Raises:
+        ConfigError: one line with file, line number, key, what is wrong and what to do.
+    """
+    text = _read(path)
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}; mend that line") from None
+    try:
+        config = Config.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(_first_mistake(path, text, error)) from None
+    return _with_absolute_paths(config, path.resolve().parent)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist; name a configuration file") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not UTF-8 text; save it as UTF-8") from None
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _with_absolute_paths(config: Config, folder: Path) -> Config:
+    def beside(settings: _Settings, *names: str) -> _Settings:
+        paths = {name: getattr(settings, name) for name in names}
+        return settings.model_copy(
+            update={name: folder / path for name, path in paths.items() if path is not None}
+        )
+
+    return config.model_copy(
+        update={
+            "outbox": beside(config.outbox, "path"),
+            "models": beside(config.models, "bundle"),
+            "broker": beside(config.broker, "ca_file", "cert_file", "key_file"),
+        }
+    )
+
+
+def _first_mistake(path: Path, text: str, error: ValidationError) -> str:
+    mistake = error.errors()[0]
+    keys = [str(part) for part in mistake["loc"] if isinstance(part, str)]
+    key = ".".join(keys)
+    where = f"{path}:{_line_of(text, keys)}" if keys else str(path)
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if mistake["type"] == "extra_forbidden":
+        known = _known_keys(keys[:-1])
+        near = difflib.get_close_matches(keys[-1], known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(sorted(known))}"
+        return f"{where}: unknown key '{key}'; {hint}{more}"
+    if mistake["type"] == "missing":
+        return f"{path}: '{key}' is missing; add it{more}"
+    message = str(mistake["msg"]).removeprefix("Value error, ")
+    # Only a plain value is repeated: a whole table could hold a password.
+    value = mistake["input"]
+    shown = f" = {value!r}" if isinstance(value, int | float | str) and "broker" not in key else ""
+    return f"{where}: {key}{shown}: {message}{more}"
+
+
+def _known_keys(table: list[str]) -> list[str]:
+    model: Any = Config
+    for key in table:
+        model = model.model_fields[key].annotation
+    return list(model.model_fields)
+
+
+def _line_of(text: str, keys: list[str]) -> int:
+    """The line that sets ``keys``, or the line of the deepest table around it; 1 if neither."""
+    table: list[str] = []
+    best, best_depth = 1, 0
+    for number, line in enumerate(text.splitlines(), start=1):
+        header = re.match(r"\s*\[\s*([A-Za-z0-9_.\-]+)\s*\]", line)
+        if header:
+            table = header[1].split(".")
+            here = table
+        else:
+            setting = re.match(r"\s*([A-Za-z0-9_.\-]+)\s*=", line)
+            if not setting:
+                continue
+            here = table + setting[1].split(".")
+        if here == keys[: len(here)] and len(here) > best_depth:
+            best, best_depth = number, len(here)
+    return best
