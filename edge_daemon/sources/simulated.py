@@ -47,6 +47,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from typing_extensions import Self
 
+from edge_daemon.errors import DataError, SourceError
 from edge_daemon.smear.atlas import Atlas, RenderedAtlas
 from edge_daemon.smear.optics import Optics
 from edge_daemon.smear.palette import draw_palette
@@ -124,7 +125,7 @@ class SimulatedSource:
             self._raster.width_um,
             self._raster.height_um,
             SmearRecipe(settings.red, settings.white, settings.platelets, settings.blasts),
-            _atlas(settings),
+            _atlas(settings, name),
         )
         self._optics = Optics(
             self._rng(11),
@@ -227,16 +228,19 @@ class SimulatedSource:
         return np.random.default_rng([self.settings.seed, *purpose])
 
 
-def _atlas(settings: SimulatedSettings) -> Atlas:
+def _atlas(settings: SimulatedSettings, name: str) -> Atlas:
     if settings.real_pixels:
         from edge_daemon.smear.real_pixels import open_real_pixels
 
-        return open_real_pixels(
-            settings.cells,
-            settings.backgrounds,
-            None if settings.split == "all" else settings.split,
-            settings.seed,
-            settings.um_per_px,
-        )
+        try:
+            return open_real_pixels(
+                settings.cells,
+                settings.backgrounds,
+                None if settings.split == "all" else settings.split,
+                settings.seed,
+                settings.um_per_px,
+            )
+        except DataError as error:
+            raise SourceError(f"{name}: {error}") from None
     palette = draw_palette(np.random.default_rng([settings.seed, 15]), settings.stain)
     return RenderedAtlas(settings.seed, settings.um_per_px, palette)
