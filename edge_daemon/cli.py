@@ -196,6 +196,22 @@ def bench(
     )
 
 
+@app.command()
+def demo(
+    slide: Annotated[
+        str | None, typer.Option(help="A slide sim://... of your own [default: 150 fields]")
+    ] = None,
+    bundle: BundleOption = None,
+    broker: Annotated[
+        str | None, typer.Option("--broker", help="Your broker instead of one started here")
+    ] = None,
+) -> None:
+    """Show it all on this machine: broker, daemon on a simulated slide, subscriber."""
+    from edge_daemon.commands import demo as command
+
+    command.demo(_console(), slide=slide or command.DEMO_SLIDE, bundle=bundle, broker=broker)
+
+
 def main() -> None:
     """Entry point: one line for a user's mistake, never a traceback."""
     try:
