@@ -1,0 +1,257 @@
+"""Write a bundle whole or not at all, and prove an existing one.
+
+The bundle is built in a hidden folder beside its place, loaded back with the daemon's own loader,
+run on its own golden set, and only then renamed to ``<name>-<version>``. A kill or a full disk in
+between leaves a hidden folder that nobody takes for a bundle, and the bundle that was there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from edge_daemon.contract.bundle import (
+    GOLDEN,
+    PRECISIONS,
+    SCHEMA,
+    Bundle,
+    BundleManifest,
+    FileEntry,
+    RoleName,
+    file_entry,
+    load_bundle,
+    write_manifest,
+)
+from edge_daemon.contract.roles import Precision
+from exporter.draft import BundleDraft, RoleDraft
+from exporter.errors import ExportError
+from exporter.golden import (
+    TOLERANCES,
+    GoldenDifference,
+    compare_golden,
+    golden_answers,
+    write_golden,
+)
+from exporter.model_card import model_card
+from exporter.onnx_graph import Parity, export_graph
+from exporter.rendered import proofs_for
+from exporter.signature import check_signature
+
+MODEL_CARD = "MODEL_CARD.md"
+MAX_BYTES = 30_000_000
+"""Largest bundle that ships, unless another limit is asked for."""
+ROLES: tuple[RoleName, ...] = ("detector", "classifier", "second_opinion")
+
+
+@dataclass(frozen=True)
+class ModelProof:
+    """One model of a bundle, held against the golden set in ONNX Runtime."""
+
+    role: RoleName
+    precision: Precision
+    size_bytes: int
+    difference: GoldenDifference
+
+    def __str__(self) -> str:
+        return (
+            f"{self.role} {self.precision}: {self.size_bytes / 1e6:.1f} MB, golden set off by "
+            f"{self.difference.mean_abs:.1e} on average, {self.difference.max_abs:.1e} at most"
+        )
+
+
+def write_bundle(
+    draft: BundleDraft,
+    out: Path,
+    *,
+    force: bool = False,
+    max_bytes: int = MAX_BYTES,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Bundle:
+    """Write ``draft`` to ``out/<name>-<version>`` and return it, verified.
+
+    Args:
+        draft: what to write.
+        out: folder of bundles; made when it is absent.
+        force: replace a bundle of the same name and version.
+        max_bytes: largest size of all files together.
+        tell: is given one line per step that is done.
+
+    Raises:
+        ExportError: the bundle exists or is too large, or a graph, the golden set or the manifest
+            does not hold.
+        BundleError: what was written cannot be loaded as a bundle.
+    """
+    _manifest(draft, _promised_files(draft))  # a wrong name costs a second, not an export
+    place = out / draft.label
+    if place.exists() and not force:
+        raise ExportError(
+            f"{place} exists; a published version never changes: raise --version, or replace it "
+            "with --force"
+        )
+    with _hidden_folder(out, draft.label) as folder:
+        _fill(folder, draft, tell)
+        size = sum(file.stat().st_size for file in folder.iterdir())
+        if size > max_bytes:
+            raise ExportError(
+                f"{draft.label} has {size / 1e6:.1f} MB, {max_bytes / 1e6:.1f} MB are allowed: "
+                "every device of a fleet fetches it; train a smaller network, or raise --max-mb"
+            )
+        for proof in verify_bundle(folder):
+            tell(str(proof))
+        _to_disk(folder)
+        _move_into_place(folder, place)
+    return load_bundle(place)
+
+
+def verify_bundle(path: Path) -> tuple[ModelProof, ...]:
+    """Load a bundle as the daemon does, and prove every model in it.
+
+    Digests, ``onnx.checker``, the contract's signature, and the golden set in ONNX Runtime.
+
+    Raises:
+        BundleError: the folder is not a sound bundle.
+        ExportError: a model in it does not hold.
+    """
+    bundle = load_bundle(path)
+    return tuple(
+        _proof(bundle, role, precision)
+        for role in ROLES
+        if getattr(bundle.manifest.roles, role) is not None
+        for precision in PRECISIONS
+        if precision in bundle.role(role).models
+    )
+
+
+def _proof(bundle: Bundle, role: RoleName, precision: Precision) -> ModelProof:
+    file = bundle.model(role, precision)
+    try:
+        onnx.checker.check_model(str(file), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(f"onnx.checker refuses {file}: {error}") from error
+    check_signature(onnx.load(file), bundle.role(role).spec, str(file))
+    difference = compare_golden(bundle.golden, role, file)
+    if not difference.mean_abs <= TOLERANCES[precision]:  # a NaN does not hold either
+        raise ExportError(
+            f"{file} differs from the golden set by {difference.mean_abs:.2e} on average "
+            f"(allowed {TOLERANCES[precision]:.0e}); export the bundle again"
+        )
+    return ModelProof(role, precision, file.stat().st_size, difference)
+
+
+def _fill(folder: Path, draft: BundleDraft, tell: Callable[[str], None]) -> None:
+    """Write every file of the bundle into ``folder``, the manifest last."""
+    parities: dict[str, Parity] = {}
+    golden: dict[str, NDArray[np.generic]] = {}
+    for role in draft.roles:
+        file = folder / _model_name(role)
+        parities[file.name] = export_graph(
+            role.graph, role.spec, file, proofs=proofs_for(role.spec), metadata=_metadata(role)
+        )
+        tell(f"{file.name}: off PyTorch by {parities[file.name].max_abs:.1e} at most")
+        golden.update(golden_answers(role.name, role.spec, file))
+    write_golden(folder / GOLDEN, golden)
+    (folder / MODEL_CARD).write_text(model_card(draft, parities), encoding="utf-8")
+    files = {file.name: file_entry(file) for file in sorted(folder.iterdir())}
+    write_manifest(folder, _manifest(draft, files))
+
+
+def _metadata(role: RoleDraft) -> dict[str, str]:
+    """What the ONNX file says of itself. Nothing of the bundle's version: see ``onnx_graph``."""
+    return {
+        "leukoedge.role": role.name,
+        "leukoedge.precision": "fp32",
+        "leukoedge.input": "uint8 NHWC RGB; normalisation is inside",
+        "leukoedge.use": "research use only, not a medical device",
+    }
+
+
+def _model_name(role: RoleDraft) -> str:
+    return f"{role.name}.fp32.onnx"
+
+
+def _promised_files(draft: BundleDraft) -> dict[str, FileEntry]:
+    """The files the bundle will have, empty."""
+    names = [*map(_model_name, draft.roles), GOLDEN, MODEL_CARD]
+    return dict.fromkeys(names, FileEntry(sha256="0" * 64, bytes=0))
+
+
+def _manifest(draft: BundleDraft, files: Mapping[str, FileEntry]) -> BundleManifest:
+    roles = {
+        role.name: {
+            "spec": role.spec.model_dump(mode="json"),
+            "models": {"fp32": _model_name(role)},
+        }
+        for role in draft.roles
+    }
+    content = {
+        "schema": SCHEMA,
+        "name": draft.name,
+        "version": draft.version,
+        "roles": roles,
+        "metrics": {name: round(value, 6) for name, value in draft.metrics.items()},
+        "provenance": draft.provenance.model_dump(mode="json"),
+        "files": {name: entry.model_dump() for name, entry in files.items()},
+    }
+    try:
+        return BundleManifest.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "manifest"
+        raise ExportError(f"{draft.label} is no bundle: {where}: {first['msg']}") from None
+
+
+@contextmanager
+def _hidden_folder(out: Path, label: str) -> Iterator[Path]:
+    """A new folder on the file system of ``out``, gone afterwards unless it was moved."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{label}.", dir=out))
+    except OSError as error:
+        raise ExportError(f"cannot write into {out}: {error.strerror}") from error
+    try:
+        folder.chmod(0o755)  # mkdtemp makes it private; a bundle is read by the daemon's user
+        yield folder
+    except OSError as error:
+        raise ExportError(f"cannot write the bundle into {out}: {error.strerror}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _move_into_place(folder: Path, place: Path) -> None:
+    """Rename ``folder`` to ``place``; what was there is moved aside first and then removed."""
+    aside = folder.with_name(folder.name + ".replaced")
+    if place.exists():
+        place.rename(aside)
+    try:
+        folder.rename(place)
+    except OSError:
+        if aside.exists():
+            aside.rename(place)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+    _sync(place.parent)
+
+
+def _to_disk(folder: Path) -> None:
+    """Make sure that a power cut after the rename cannot leave empty files behind the name."""
+    for file in folder.iterdir():
+        _sync(file)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

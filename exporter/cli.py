@@ -1,0 +1,63 @@
+"""``leuko-export``: trained runs in, a proven bundle out.
+
+The modules that do the work import torch and ONNX, so they are imported when a command runs, and
+``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edge_daemon.errors import LeukoError
+
+app = typer.Typer(
+    name="leuko-export",
+    help="Write trained models as bundles that a device can trust, and prove them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def bundle(
+    detector: Annotated[Path, typer.Option(help="Run folder of leuko-train fit-detector.")],
+    classifier: Annotated[Path, typer.Option(help="Run folder of leuko-train fit-classifier.")],
+    name: Annotated[str, typer.Option(help="Name of the bundle.")],
+    version: Annotated[str, typer.Option(help="Semantic version, such as 1.0.0.")],
+    out: Annotated[Path, typer.Option(help="Folder of bundles.")] = Path("deploy/bundles"),
+    force: Annotated[bool, typer.Option(help="Replace a bundle of this name and version.")] = False,
+    max_mb: Annotated[float, typer.Option(help="Refuse a larger bundle, in MB.", min=1)] = 30.0,
+) -> None:
+    """Export a detector and a classifier, prove them, and write OUT/NAME-VERSION."""
+    from exporter.assemble import assemble
+    from exporter.bundle import write_bundle
+
+    draft = assemble(detector, classifier, name=name, version=version)
+    written = write_bundle(draft, out, force=force, max_bytes=round(max_mb * 1e6), tell=typer.echo)
+    typer.echo(f"{written.path}  {written.digest}")
+
+
+@app.command()
+def verify(
+    path: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle.")],
+) -> None:
+    """Check digests, graphs and golden set of BUNDLE in ONNX Runtime."""
+    from exporter.bundle import verify_bundle
+
+    for proof in verify_bundle(path):
+        typer.echo(str(proof))
+    typer.echo(f"{path}: sound")
+
+
+def main() -> None:
+    """Run the command line; an error of the user's is one line and an exit code."""
+    try:
+        app()
+    except LeukoError as error:
+        print(f"leuko-export: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None

@@ -1,0 +1,165 @@
+"""From the folder of a finished training to one role of a bundle.
+
+A run folder holds weights and figures side by side, and they can drift apart: training goes on and
+the figures stay. A role is only made from figures that belong to the weights beside them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from edge_daemon.contract.bundle import DataSource
+from edge_daemon.contract.roles import ClassifierRole
+from exporter.draft import RoleDraft
+from exporter.errors import ExportError
+from exporter.provenance import BCCD, C_NMC, IMAGENET_WEIGHTS, TXL_PBC
+
+CLASSIFIER_FIGURES = ("on_black", "composited", "cell_area_baseline", "normal_blood")
+"""Sections of a classifier's metrics that go into the bundle. Figures of single patient groups
+stay at home: a bundle is published, and the groups are people."""
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """One role, and what the bundle's provenance needs to know about its training."""
+
+    role: RoleDraft
+    finished: datetime
+    command: str
+    data: tuple[DataSource, ...]
+    train_groups_sha256: str | None
+    """Digest of the sorted list of patient groups it was trained on; None when the data are not
+    at hand to list them."""
+
+
+def load_detector_run(folder: Path) -> TrainedRun:
+    """The detector of a run of ``leuko-train fit-detector``.
+
+    Raises:
+        DataError: the weights are missing or unreadable.
+        ExportError: the figures are missing or belong to other weights.
+    """
+    from trainer.fit_detector import BEST, load_detector
+    from trainer.models.detector import DetectorGraph
+
+    detector, spec = load_detector(_run_folder(folder) / BEST)
+    scored = [entry for entry in _read_json(folder / "metrics.json") if "mean_map50" in entry]
+    best = max(scored, key=lambda entry: entry["mean_map50"], default=None)
+    if best is None or best["thresholds"] != spec.score_thresholds:
+        raise ExportError(
+            f"{folder / 'metrics.json'} does not belong to {BEST} beside it; train on, or name "
+            "another run"
+        )
+    figures = {name: value for name, value in best.items() if isinstance(value, dict)}
+    figures.pop("thresholds")
+    config = _read_json(folder / "config.json")
+    pasted = (C_NMC,) if config.get("cut_out_cells") else ()
+    return TrainedRun(
+        role=RoleDraft("detector", spec, DetectorGraph(detector), flattened(figures)),
+        finished=_modified(folder / BEST),
+        command=f"leuko-train fit-detector --out {folder.name}",
+        data=(BCCD, TXL_PBC, *pasted, IMAGENET_WEIGHTS),
+        train_groups_sha256=_train_groups(config) if pasted else None,
+    )
+
+
+def load_classifier_run(folder: Path) -> TrainedRun:
+    """The classifier of a run of ``leuko-train fit-classifier`` and ``evaluate-classifier``.
+
+    Raises:
+        DataError: the weights are missing or unreadable.
+        ExportError: the figures are missing or older than the weights.
+    """
+    from trainer.models.classifier import load_classifier
+
+    weights, figures = _run_folder(folder) / "best.pt", folder / "metrics.json"
+    graph = load_classifier(weights)
+    metrics = _read_json(figures)
+    if _modified(figures) < _modified(weights):
+        raise ExportError(
+            f"{figures} is older than {weights.name}; measure these weights first: "
+            "leuko-train evaluate-classifier"
+        )
+    calibration = dict(metrics["calibration"])
+    calibration.pop("rule", None)
+    try:
+        spec = ClassifierRole.model_validate(calibration)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ExportError(f"{figures}: calibration.{where}: {first['msg']}") from None
+    shown = {name: metrics[name] for name in CLASSIFIER_FIGURES if name in metrics}
+    for section in shown.values():
+        section.pop("by_group", None)
+    config = _read_json(folder / "config.json")
+    return TrainedRun(
+        role=RoleDraft("classifier", spec, graph, flattened(shown)),
+        finished=_modified(weights),
+        command=f"leuko-train fit-classifier --out {folder.name}",
+        data=(C_NMC, BCCD, TXL_PBC, IMAGENET_WEIGHTS),
+        train_groups_sha256=_train_groups(config),
+    )
+
+
+def flattened(figures: Mapping[str, Any]) -> dict[str, float]:
+    """Nested figures as flat ones: ``{"a": {"b": 1}}`` is ``{"a.b": 1.0}``.
+
+    A pair is an interval (``a.low``, ``a.high``). A figure that could not be measured (None, or not
+    finite) is left out: a bundle has no number for it.
+    """
+    return dict(_flat(figures, ()))
+
+
+def _flat(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, float]]:
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _flat(inner, (*path, *str(name).split("/")))
+    elif isinstance(value, list) and len(value) == 2:
+        yield from _flat({"low": value[0], "high": value[1]}, path)
+    elif isinstance(value, int | float) and math.isfinite(value):
+        yield ".".join(path), float(value)
+
+
+def _train_groups(config: Mapping[str, Any]) -> str | None:
+    """Digest of the training groups of C-NMC, from the very manifest that the run read."""
+    from trainer.data.cnmc import digest_of, of_split, read_manifest
+
+    root = Path(str(config["data"])) / "cnmc2019"
+    if not root.is_dir():
+        return None
+    records = read_manifest(root)
+    if "cells" in config and config["cells"] != digest_of(records):
+        raise ExportError(
+            f"{root}/manifest.csv is not the one that the run was trained on; restore it, or "
+            "train again"
+        )
+    groups = sorted({record.group for record in of_split(records, "train")})
+    return hashlib.sha256("\n".join(groups).encode()).hexdigest()
+
+
+def _run_folder(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise ExportError(f"{folder} is not a run folder; name one that leuko-train wrote")
+    return folder
+
+
+def _read_json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ExportError(f"{file} is missing: the run is not finished or not measured") from None
+    except (OSError, ValueError) as error:
+        raise ExportError(f"cannot read {file}: {error}") from None
+
+
+def _modified(file: Path) -> datetime:
+    return datetime.fromtimestamp(file.stat().st_mtime, tz=timezone.utc)

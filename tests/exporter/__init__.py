@@ -1,0 +1,1 @@
+"""The exporter: graphs, golden set, bundles."""
