@@ -50,7 +50,7 @@ class Atlas(Protocol):
         """How many different cells of ``breed`` there are."""
 
     def reach_um(self, breed: str) -> float:
-        """Half the typical diameter of ``breed`` in um, for finding a free place."""
+        """Room that a cell of ``breed`` takes up, as a radius in um, for finding a free place."""
 
     def sprite(self, breed: str, variant: int, orientation: int) -> Sprite:
         """One cell; ``variant`` counts from 0, ``orientation`` is 0..7."""
@@ -74,13 +74,14 @@ NORMAL_DIFFERENTIAL: dict[Species, float] = {
 _REACH_UM: dict[str, float] = {
     "red_cell": 3.75,
     "platelet": 1.3,
-    "lymphocyte": 4.7,
-    "neutrophil": 6.6,
-    "monocyte": 8.0,
-    "eosinophil": 6.8,
-    "precursor": 4.6,
-    "blast": 7.1,
+    "lymphocyte": 5.0,
+    "neutrophil": 7.1,
+    "monocyte": 8.6,
+    "eosinophil": 7.2,
+    "precursor": 5.0,
+    "blast": 7.9,
 }
+"""Nearly the largest of each white species: red cells lie beside white cells, not on them."""
 
 _VARIANTS: dict[str, int] = {
     "red_cell": 64,

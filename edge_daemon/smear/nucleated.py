@@ -22,6 +22,7 @@ from edge_daemon.smear.texture import (
     capsule,
     coverage,
     disc,
+    dots,
     ellipse,
     grain,
     union,
@@ -36,7 +37,7 @@ Layers: TypeAlias = tuple[npt.NDArray[np.float32], Plane]
 def lymphocyte(rng: np.random.Generator, um_per_px: float, palette: Palette) -> Layers:
     """Small mature lymphocyte: dense round nucleus, clumped chromatin, a thin sky-blue rim."""
     radius = rng.uniform(3.9, 4.9)
-    grid = warped_grid(rng, 2 * radius + 4, um_per_px, 0.16, 3.4)
+    grid = warped_grid(rng, 2 * radius + 4, um_per_px, 0.16, 5.0)
     body = _rounded(rng, grid, radius, 0.08)
     nuclear_radius = radius * rng.uniform(0.84, 0.92)
     shift = (radius - nuclear_radius) * 0.8
@@ -45,7 +46,7 @@ def lymphocyte(rng: np.random.Generator, um_per_px: float, palette: Palette) -> 
     nucleus = _rounded(rng, grid, nuclear_radius, 0.06, x_um, y_um)
     if rng.random() < 0.45:  # one shallow indentation
         nucleus = _notched(rng, grid, nucleus, nuclear_radius, x_um, y_um, depth=0.16)
-    chromatin = _chromatin(rng, grid, nucleus, level=1.14, clump=0.24, clump_um=1.0, fine=0.07)
+    chromatin = _chromatin(rng, grid, nucleus, level=1.08, clump=0.24, clump_um=1.0, fine=0.07)
     rim = palette.blue_cytoplasm * np.float32(rng.uniform(0.8, 1.25))
     return _assembled(
         grid, body, rim, nucleus, palette.chromatin, chromatin, _mottle(rng, grid, 0.10)
@@ -55,12 +56,12 @@ def lymphocyte(rng: np.random.Generator, um_per_px: float, palette: Palette) -> 
 def precursor(rng: np.random.Generator, um_per_px: float, palette: Palette) -> Layers:
     """Normal B-lymphoid precursor: small, smooth dense chromatin, hardly any cytoplasm."""
     radius = rng.uniform(3.7, 4.8)
-    grid = warped_grid(rng, 2 * radius + 4, um_per_px, 0.20, 3.2)
+    grid = warped_grid(rng, 2 * radius + 4, um_per_px, 0.17, 5.0)
     body = _rounded(rng, grid, radius, 0.09)
     nucleus = _rounded(rng, grid, radius * rng.uniform(0.92, 0.96), 0.08)
     if rng.random() < 0.4:
         nucleus = _notched(rng, grid, nucleus, radius * 0.93, 0, 0, depth=0.22)
-    chromatin = _chromatin(rng, grid, nucleus, level=1.16, clump=0.10, clump_um=1.3, fine=0.05)
+    chromatin = _chromatin(rng, grid, nucleus, level=1.04, clump=0.12, clump_um=1.1, fine=0.07)
     rim = palette.blue_cytoplasm * np.float32(rng.uniform(0.9, 1.4))
     return _assembled(
         grid, body, rim, nucleus, palette.chromatin, chromatin, _mottle(rng, grid, 0.10)
@@ -70,22 +71,22 @@ def precursor(rng: np.random.Generator, um_per_px: float, palette: Palette) -> L
 def blast(rng: np.random.Generator, um_per_px: float, palette: Palette) -> Layers:
     """Leukaemic blast: large, nucleus fills it, fine open chromatin, nucleoli, basophilic rim."""
     radius = rng.uniform(5.4, 7.6)
-    grid = warped_grid(rng, 2 * radius + 5, um_per_px, 0.34, 4.2)
+    grid = warped_grid(rng, 2 * radius + 5, um_per_px, 0.34, 6.5)
     body = _rounded(rng, grid, radius, 0.14)
     nuclear_radius = radius * rng.uniform(0.84, 0.94)
     shift = (radius - nuclear_radius) * 0.75
     angle = rng.uniform(0, 2 * np.pi)
     x_um, y_um = shift * np.cos(angle), shift * np.sin(angle)
     nucleus = _rounded(rng, grid, nuclear_radius, 0.12, x_um, y_um)
-    for _ in range(int(rng.choice([0, 1, 1, 2]))):  # clefts and indentations
+    for _ in range(int(rng.choice([0, 0, 1, 1, 2]))):  # clefts and indentations
         nucleus = _notched(
-            rng, grid, nucleus, nuclear_radius, x_um, y_um, depth=rng.uniform(0.15, 0.5)
+            rng, grid, nucleus, nuclear_radius, x_um, y_um, depth=rng.uniform(0.08, 0.36)
         )
-    level = rng.uniform(0.70, 0.86)
+    level = rng.uniform(0.64, 0.82)
     chromatin = _chromatin(rng, grid, nucleus, level=level, clump=0.09, clump_um=1.5, fine=0.13)
     for _ in range(int(rng.choice([1, 1, 2, 2, 3]))):
         chromatin += _nucleolus(rng, grid, nuclear_radius, x_um, y_um)
-    rim = palette.blue_cytoplasm * np.float32(rng.uniform(1.4, 2.1))
+    rim = palette.blue_cytoplasm * np.float32(rng.uniform(1.25, 1.9))
     texture = _mottle(rng, grid, 0.18)
     for _ in range(int(rng.choice([0, 0, 0, 0, 2, 4]))):  # vacuoles, in some blasts
         texture = texture * (1 - 0.7 * coverage(_near_rim(rng, grid, radius, 0.3), um_per_px, 0.2))
@@ -95,28 +96,28 @@ def blast(rng: np.random.Generator, um_per_px: float, palette: Palette) -> Layer
 def neutrophil(rng: np.random.Generator, um_per_px: float, palette: Palette) -> Layers:
     """Segmented neutrophil: three to five lobes on threads, pale pink, finely granular."""
     radius = rng.uniform(5.6, 6.8)
-    grid = warped_grid(rng, 2 * radius + 4, um_per_px, 0.22, 3.0)
+    grid = warped_grid(rng, 2 * radius + 4, um_per_px, 0.22, 4.2)
     body = _rounded(rng, grid, radius, 0.10)
-    nucleus = _lobes(rng, grid, radius, count=int(rng.choice([2, 3, 3, 4, 4, 5])))
+    nucleus = _lobes(rng, grid, radius, count=int(rng.choice([2, 3, 3, 3, 4, 4, 5])))
     chromatin = _chromatin(rng, grid, nucleus, level=1.12, clump=0.24, clump_um=0.85, fine=0.06)
-    grains = _speckle(rng, grid, 0.32, 0.9)
+    grains = _speckle(rng, grid, 0.24, 0.6)
     cytoplasm = (
         palette.pink_cytoplasm[None, None] * (0.85 + 0.30 * _mottle(rng, grid, 0.3))[..., None]
     )
-    cytoplasm = cytoplasm + palette.azure_granule * np.float32(0.30) * grains[..., None]
+    cytoplasm = cytoplasm + palette.azure_granule * np.float32(0.22) * grains[..., None]
     return _assembled(grid, body, cytoplasm, nucleus, palette.chromatin, chromatin, None)
 
 
 def eosinophil(rng: np.random.Generator, um_per_px: float, palette: Palette) -> Layers:
     """Eosinophil: two lobes, cytoplasm packed with round orange granules."""
     radius = rng.uniform(5.9, 6.9)
-    grid = warped_grid(rng, 2 * radius + 4, um_per_px, 0.22, 3.0)
+    grid = warped_grid(rng, 2 * radius + 4, um_per_px, 0.22, 4.2)
     body = _rounded(rng, grid, radius, 0.08)
     nucleus = _lobes(rng, grid, radius, count=2)
     chromatin = _chromatin(rng, grid, nucleus, level=1.0, clump=0.22, clump_um=0.9, fine=0.06)
-    grains = _beads(rng, grid, radius, spacing_um=0.72, bead_um=0.40)
+    grains = _beads(rng, grid, radius, spacing_um=0.64, bead_um=0.30)
     cytoplasm = palette.pink_cytoplasm * np.float32(0.9) + palette.eosin_granule * (
-        np.float32(0.85) * grains[..., None]
+        np.float32(0.75) * grains[..., None]
     )
     return _assembled(grid, body, cytoplasm, nucleus, palette.chromatin, chromatin, None)
 
@@ -124,7 +125,7 @@ def eosinophil(rng: np.random.Generator, um_per_px: float, palette: Palette) -> 
 def monocyte(rng: np.random.Generator, um_per_px: float, palette: Palette) -> Layers:
     """Monocyte: the largest normal cell, folded nucleus, lacy chromatin, grey-blue, vacuoles."""
     radius = rng.uniform(6.6, 8.2)
-    grid = warped_grid(rng, 2 * radius + 5, um_per_px, 0.45, 4.0)
+    grid = warped_grid(rng, 2 * radius + 5, um_per_px, 0.45, 6.0)
     body = _rounded(rng, grid, radius, 0.16)
     angle = rng.uniform(0, 2 * np.pi)
     shift = 0.12 * radius
@@ -132,8 +133,8 @@ def monocyte(rng: np.random.Generator, um_per_px: float, palette: Palette) -> La
     nucleus = ellipse(grid, x_um, y_um, radius * 0.74, radius * 0.58, angle + np.pi / 2)
     away = rng.uniform(0.42, 0.62) * radius
     hollow = disc(grid, x_um - away * np.cos(angle), y_um - away * np.sin(angle), radius * 0.34)
-    nucleus = without(nucleus, hollow, 1.2)
-    chromatin = _chromatin(rng, grid, nucleus, level=0.84, clump=0.22, clump_um=0.9, fine=0.10)
+    nucleus = without(nucleus, hollow, 2.2)
+    chromatin = _chromatin(rng, grid, nucleus, level=0.80, clump=0.20, clump_um=0.8, fine=0.10)
     texture = _mottle(rng, grid, 0.22)
     for _ in range(int(rng.integers(2, 8))):
         vacuole = _near_rim(rng, grid, radius, rng.uniform(0.2, 0.5))
@@ -185,7 +186,7 @@ def _notched(
 ) -> Plane:
     """``shape`` with an indentation reaching ``depth`` of its radius inwards."""
     angle = rng.uniform(0, 2 * np.pi)
-    width = rng.uniform(0.10, 0.26) * radius_um
+    width = rng.uniform(0.04, 0.13) * radius_um
     reach = radius_um * (1 - depth)
     far = radius_um * 1.4
     cleft = capsule(
@@ -194,15 +195,15 @@ def _notched(
         (x_um + far * np.cos(angle + 0.2), y_um + far * np.sin(angle + 0.2)),
         width,
     )
-    return without(shape, cleft, 0.5)
+    return without(shape, cleft, 1.1)
 
 
 def _lobes(rng: np.random.Generator, grid: Grid, radius_um: float, count: int) -> Plane:
     """Lobes along a bent line through the cell, joined by threads."""
-    sweep = rng.uniform(1.1, 1.6) * np.pi if count > 2 else rng.uniform(0.8, 1.1) * np.pi
+    sweep = rng.uniform(0.95, 1.35) * np.pi if count > 2 else rng.uniform(0.7, 1.0) * np.pi
     start = rng.uniform(0, 2 * np.pi)
-    ring = radius_um * rng.uniform(0.40, 0.50)
-    size = radius_um * {2: 0.40, 3: 0.36, 4: 0.32}.get(count, 0.28)
+    ring = radius_um * rng.uniform(0.44, 0.54)
+    size = radius_um * {2: 0.36, 3: 0.33, 4: 0.29}.get(count, 0.26)
     centres = []
     for step in range(count):
         angle = start + sweep * step / (count - 1) + rng.normal(0, 0.10)
@@ -215,8 +216,8 @@ def _lobes(rng: np.random.Generator, grid: Grid, radius_um: float, count: int) -
         lobe = ellipse(grid, x_um, y_um, a_um, b_um, angle + np.pi / 2 + rng.normal(0, 0.4))
         nucleus = union(nucleus, lobe, 0.3)
     for (x0, y0, _), (x1, y1, _) in pairwise(centres):
-        thread = capsule(grid, (x0, y0), (x1, y1), rng.uniform(0.18, 0.5))
-        nucleus = union(nucleus, thread, 0.5)
+        thread = capsule(grid, (x0, y0), (x1, y1), rng.uniform(0.15, 0.5))
+        nucleus = union(nucleus, thread, 0.6)
     return nucleus
 
 
@@ -256,7 +257,7 @@ def _nucleolus(
     )
     collar = np.exp(-(((spot + 0.12) / 0.28) ** 2))
     return np.asarray(
-        -rng.uniform(0.20, 0.32) * coverage(spot, grid.um_per_px, 0.55) + 0.10 * collar,
+        -rng.uniform(0.22, 0.36) * coverage(spot, grid.um_per_px, 0.55) + 0.10 * collar,
         dtype=np.float32,
     )
 
@@ -282,16 +283,18 @@ def _speckle(rng: np.random.Generator, grid: Grid, size_um: float, rarity: float
 def _beads(
     rng: np.random.Generator, grid: Grid, radius_um: float, spacing_um: float, bead_um: float
 ) -> Plane:
-    """Round granules of one size, packed side by side."""
+    """Round granules of one size, packed side by side; some lie deeper and are paler."""
     steps = int(np.ceil(radius_um / spacing_um)) + 1
     axis = np.arange(-steps, steps + 1) * spacing_um
-    centres_x, centres_y = (c.ravel() for c in np.meshgrid(axis, axis))
-    beads = np.zeros_like(grid.x_um)
-    for x_um, y_um in zip(centres_x, centres_y, strict=True):
-        dx, dy = rng.normal(0, 0.2 * spacing_um, 2)
-        spot = disc(grid, x_um + dx, y_um + dy, bead_um * rng.uniform(0.8, 1.15))
-        np.maximum(beads, coverage(spot, grid.um_per_px, 0.18), out=beads)
-    return beads
+    x_um, y_um = np.meshgrid(axis, axis)
+    x_um = x_um + 0.5 * spacing_um * (np.arange(len(axis)) % 2)[:, None]
+    centres = np.stack([x_um.ravel(), y_um.ravel()], axis=1)
+    centres += rng.normal(0, 0.22 * spacing_um, centres.shape)
+    radii = bead_um * rng.uniform(0.75, 1.15, len(centres))
+    deep = rng.random(len(centres)) < 0.4
+    return np.maximum(
+        0.6 * dots(grid, centres[deep], radii[deep]), dots(grid, centres[~deep], radii[~deep])
+    )
 
 
 def _assembled(

@@ -42,14 +42,14 @@ class Palette:
 
 
 WRIGHT_GIEMSA_DYES = Palette(
-    plasma=density(233, 225, 222),
-    red_cell=density(213, 163, 160),
-    chromatin=density(92, 46, 140),
-    blue_cytoplasm=density(158, 178, 226),
-    pink_cytoplasm=density(240, 208, 220),
+    plasma=density(232, 227, 224),
+    red_cell=density(216, 176, 175),
+    chromatin=density(96, 56, 142),
+    blue_cytoplasm=density(170, 184, 224),
+    pink_cytoplasm=density(236, 212, 222),
     grey_cytoplasm=density(190, 190, 214),
     azure_granule=density(160, 105, 180),
-    eosin_granule=density(232, 132, 110),
+    eosin_granule=density(234, 150, 122),
     platelet=density(176, 140, 196),
 )
 

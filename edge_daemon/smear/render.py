@@ -134,7 +134,7 @@ def render_background(
 def _red_cell(rng: np.random.Generator, um_per_px: float, palette: Palette) -> Layers:
     """A flattened biconcave disc: even rim, pallor of varying width, round to oval outline."""
     radius = RED_CELL_DIAMETER_UM / 2 * float(np.clip(rng.normal(1.0, 0.075), 0.78, 1.22))
-    grid = warped_grid(rng, 2 * radius + 3.5, um_per_px, 0.14, 3.4)
+    grid = warped_grid(rng, 2 * radius + 3.5, um_per_px, 0.14, 5.0)
     stretch = 1 + abs(rng.normal(0, 0.055)) + (0.14 if rng.random() < 0.06 else 0)
     angle = rng.uniform(0, np.pi)
     outline = ellipse(grid, 0, 0, radius * stretch, radius / stretch, angle)
@@ -144,13 +144,14 @@ def _red_cell(rng: np.random.Generator, um_per_px: float, palette: Palette) -> L
     pale = 1 - ellipse(
         grid, x_um, y_um, radius * stretch, radius / stretch, angle + rng.normal(0, 0.3)
     ) / (radius / stretch)
-    paleness = float(np.clip(rng.normal(0.50, 0.17), 0.05, 0.85))
-    width = rng.uniform(0.36, 0.56)
-    pallor = paleness * np.exp(-((np.clip(pale, 0, None) / width) ** rng.uniform(2.2, 3.6)))
-    rim = 0.92 + 0.16 * np.exp(-(((rho - 0.78) / 0.22) ** 2))
-    membrane = 0.16 * np.exp(-(((outline - 0.12) / 0.16) ** 2))
-    mottle = 1 + 0.025 * grain(rng, grid.side_px, 1.8, um_per_px)
-    mottle += 0.015 * grain(rng, grid.side_px, 0.3, um_per_px)
+    paleness = float(np.clip(rng.normal(0.60, 0.16), 0.08, 0.88))
+    width = float(np.clip(rng.normal(0.44, 0.07), 0.28, 0.62))
+    steepness = rng.uniform(2.2, 4.2)
+    pallor = paleness * np.exp(-((np.clip(pale, 0, None) / width) ** steepness))
+    rim = 0.94 + 0.14 * np.exp(-(((rho - 0.74) / 0.20) ** 2))
+    membrane = 0.20 * np.exp(-(((outline - 0.14) / 0.17) ** 2))
+    mottle = 1 + 0.03 * grain(rng, grid.side_px, 1.8, um_per_px)
+    mottle += 0.02 * grain(rng, grid.side_px, 0.3, um_per_px)
     mask = coverage(outline, um_per_px, 0.30)
     thickness = (rim * (1 - pallor) + membrane) * mottle * mask * rng.normal(1.0, 0.07)
     return (palette.red_cell * thickness[..., None]).astype(np.float32), mask
@@ -159,7 +160,7 @@ def _red_cell(rng: np.random.Generator, um_per_px: float, palette: Palette) -> L
 def _platelet(rng: np.random.Generator, um_per_px: float, palette: Palette) -> Layers:
     """A small pale body with purple granules gathered in its middle; outline slightly frayed."""
     radius = float(np.clip(rng.lognormal(np.log(1.15), 0.22), 0.75, 2.2))
-    grid = warped_grid(rng, 2 * radius + 3.0, um_per_px, 0.22, 1.1)
+    grid = warped_grid(rng, 2 * radius + 3.0, um_per_px, 0.17, 1.7)
     stretch = 1 + rng.uniform(0, 0.3)
     outline = ellipse(grid, 0, 0, radius * stretch, radius / stretch, rng.uniform(0, np.pi))
     for _ in range(int(rng.integers(0, 4))):
@@ -169,7 +170,7 @@ def _platelet(rng: np.random.Generator, um_per_px: float, palette: Palette) -> L
     mask = coverage(outline, um_per_px, 0.35)
     granules = np.clip(0.55 + 0.8 * grain(rng, grid.side_px, 0.42, um_per_px), 0, 2)
     middle = np.clip(outline / radius * 1.6, 0, 1)
-    thickness: Plane = mask * (0.35 + 0.85 * granules * middle)
+    thickness: Plane = mask * (0.42 + 0.9 * granules * middle)
     return (palette.platelet * thickness[..., None]).astype(np.float32), mask
 
 

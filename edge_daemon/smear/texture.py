@@ -18,6 +18,8 @@ import numpy.typing as npt
 Plane: TypeAlias = npt.NDArray[np.float32]
 """One value per pixel, float32 ``[height, width]``."""
 
+_KNOTS_PER_WAVE = 3.0
+
 
 @dataclass(frozen=True, eq=False)
 class Grid:
@@ -51,16 +53,23 @@ def warped_grid(
 
 
 def grain(rng: np.random.Generator, side_px: int, wave_um: float, um_per_px: float) -> Plane:
-    """Smooth noise of zero mean and about unit variance whose blobs measure about ``wave_um``."""
-    knots = max(2, int(np.ceil(side_px * um_per_px / wave_um)))
-    coarse = rng.standard_normal((knots + 3, knots + 3)).astype(np.float32)
-    step_px = wave_um / um_per_px
-    size_px = max(side_px + 2, int(np.ceil((knots + 3) * step_px)))
-    fine = cv2.resize(coarse, (size_px, size_px), interpolation=cv2.INTER_CUBIC)
-    margin_px = size_px - side_px
-    top, left = rng.integers(0, margin_px + 1, size=2)
-    window = fine[top : top + side_px, left : left + side_px]
-    return np.asarray(window * 1.35, dtype=np.float32)
+    """Smooth noise of zero mean and unit variance whose blobs measure about ``wave_um``.
+
+    White noise on a grid of knots, blurred there (otherwise the squares of the grid would show in
+    every outline) and enlarged.
+    """
+    knot_px = max(1.0, wave_um / um_per_px / _KNOTS_PER_WAVE)
+    knots = int(np.ceil(side_px / knot_px)) + 4
+    coarse = rng.standard_normal((knots, knots), np.float32)
+    sigma = wave_um / um_per_px / knot_px * 0.4
+    smooth = cv2.GaussianBlur(coarse, (0, 0), sigma)
+    smooth *= max(1.0, 2 * sigma * np.sqrt(np.pi))  # blurring white noise shrinks its deviation
+    if knot_px == 1.0:
+        return np.asarray(smooth[2 : 2 + side_px, 2 : 2 + side_px], dtype=np.float32)
+    size_px = int(np.ceil(knots * knot_px))
+    fine = cv2.resize(smooth, (size_px, size_px), interpolation=cv2.INTER_CUBIC)
+    edge = (size_px - side_px) // 2
+    return np.asarray(fine[edge : edge + side_px, edge : edge + side_px], dtype=np.float32)
 
 
 def disc(grid: Grid, x_um: float, y_um: float, radius_um: float) -> Plane:
@@ -100,6 +109,18 @@ def union(first: Plane, second: Plane, blend_um: float) -> Plane:
 def without(shape: Plane, hole: Plane, blend_um: float) -> Plane:
     """``shape`` with ``hole`` cut out of it, the edge rounded over ``blend_um``."""
     return -union(-shape, hole, blend_um)
+
+
+def dots(
+    grid: Grid, centres_um: npt.NDArray[np.float64], radii_um: npt.NDArray[np.float64]
+) -> Plane:
+    """Small round spots 0..1 at ``centres_um`` ``[N, 2]``, drawn to an eighth of a pixel."""
+    plane = np.zeros_like(grid.x_um)
+    half = grid.side_px / 2 - 0.5
+    for (x_um, y_um), radius_um in zip(centres_um, radii_um, strict=True):
+        at = (round((x_um / grid.um_per_px + half) * 8), round((y_um / grid.um_per_px + half) * 8))
+        cv2.circle(plane, at, max(1, round(radius_um / grid.um_per_px * 8)), 1.0, -1, shift=3)
+    return np.asarray(cv2.GaussianBlur(plane, (0, 0), 0.07 / grid.um_per_px), dtype=np.float32)
 
 
 def coverage(depth: Plane, um_per_px: float, softness_um: float = 0.0) -> Plane:
