@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import json
 import time
-from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -23,6 +22,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from edge_daemon.contract.terms import CLASSES
+from trainer.averaging import AveragedWeights
+from trainer.checkpoint import load_checkpoint, save_checkpoint, save_json
 from trainer.data.cnmc import digest_of, of_split, read_manifest
 from trainer.data.composite_crops import (
     Cell,
@@ -38,6 +39,11 @@ from trainer.data.smear_fields import real_fields, rendered_fields, rendered_nuc
 from trainer.evaluate import auroc, p_blast_of
 from trainer.models.classifier import ClassifierGeometry, ClassifierGraph, build_classifier
 from trainer.models.efficientnet_lite import EfficientNetLite0, load_imagenet_weights, normalise
+
+BEST = "best.pt"
+"""Averaged weights of the best epoch and the geometry they belong to."""
+LAST = "last.pt"
+"""Everything needed to go on after the last whole epoch."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,7 @@ class ClassifierConfig:
     label_smoothing: float = 0.1
     dropout: float = 0.3
     ema_decay: float = 0.995
-    frozen_stages: int = 1
+    frozen_stages: int = 2
     """Stem and first stages that stay as ImageNet left them: edges and colours."""
     rendered_cells: int = 400
     rendered_fields: int = 24
@@ -103,15 +109,15 @@ def fit_classifier(config: ClassifierConfig, run_dir: Path) -> Path:
     torch.manual_seed(config.seed)
     run_dir.mkdir(parents=True, exist_ok=True)
     records = read_manifest(config.data / "cnmc2019")
-    text = json.dumps({**asdict(config), "cells": digest_of(records)}, indent=1, default=str)
-    _write_atomically(run_dir / "config.json", text.encode())
+    save_json({**asdict(config), "cells": digest_of(records)}, run_dir / "config.json")
 
     validation = read_validation(config)
     crops = _training_crops(config)
     network = build_classifier(config.dropout)
     load_imagenet_weights(network, config.weights)
+    network.to(memory_format=torch.channels_last)
     network.freeze(stages=config.frozen_stages, batch_norm_statistics=True)
-    average = deepcopy(network).eval()
+    averaged = AveragedWeights(network, config.ema_decay)
     steps = config.epochs * (config.crops_per_epoch // config.batch)
     optimizer = torch.optim.AdamW(_parameter_groups(network, config))
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -121,12 +127,18 @@ def fit_classifier(config: ClassifierConfig, run_dir: Path) -> Path:
         pct_start=max(config.warmup_share, 2 / steps),
         cycle_momentum=False,
     )
-    state = {"network": network, "average": average, "optimizer": optimizer, "schedule": schedule}
-    first_epoch, best = _resume(run_dir / "last.pt", state)
+    state: dict[str, Any] = {
+        "network": network,
+        "averaged": averaged.model,
+        "optimizer": optimizer,
+        "schedule": schedule,
+    }
+    first_epoch, best = _resume(run_dir / LAST, state)
     for epoch in range(first_epoch, config.epochs):
         started = time.monotonic()
-        loss = _train_epoch(network, average, optimizer, schedule, crops, config, epoch)
-        measured = validation.measure(ClassifierGraph(average, config.geometry))
+        loss = _train_epoch(network, averaged, optimizer, schedule, crops, config, epoch)
+        graph = ClassifierGraph(cast("EfficientNetLite0", averaged.model), config.geometry)
+        measured = validation.measure(graph)
         score = (measured["auroc_on_black"] + measured["auroc_composited"]) / 2
         line = {"epoch": epoch, "loss": loss, **measured, "seconds": time.monotonic() - started}
         with (run_dir / "log.jsonl").open("a") as log:
@@ -135,10 +147,11 @@ def fit_classifier(config: ClassifierConfig, run_dir: Path) -> Path:
         if score > best:
             best = score
             geometry = asdict(config.geometry)
-            _save({"weights": average.state_dict(), "geometry": geometry}, run_dir / "best.pt")
+            weights = averaged.model.state_dict()
+            save_checkpoint({"weights": weights, "geometry": geometry}, run_dir / BEST)
         last = {name: part.state_dict() for name, part in state.items()}
-        _save({**last, "epoch": epoch + 1, "best": best}, run_dir / "last.pt")
-    return run_dir / "best.pt"
+        save_checkpoint({**last, "epoch": epoch + 1, "best": best}, run_dir / LAST)
+    return run_dir / BEST
 
 
 def read_validation(config: ClassifierConfig) -> Validation:
@@ -200,7 +213,7 @@ def _training_crops(config: ClassifierConfig) -> TrainingCrops:
 
 def _train_epoch(
     network: EfficientNetLite0,
-    average: EfficientNetLite0,
+    averaged: AveragedWeights,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.OneCycleLR,
     crops: TrainingCrops,
@@ -216,25 +229,41 @@ def _train_epoch(
     )
     network.train()
     total = 0.0
-    trained = [
-        (slow, fast)
-        for slow, fast in zip(average.parameters(), network.parameters(), strict=True)
-        if fast.requires_grad
-    ]
-    for pictures, labels in loader:
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = network(normalise(pictures).contiguous(memory_format=torch.channels_last))
-        loss = criterion(logits.float(), labels)
+    for index, (pictures, labels) in enumerate(loader):
+        loss = criterion(_logits(network, pictures, config.frozen_stages), labels)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 2.0)
         optimizer.step()
         schedule.step()
-        with torch.no_grad():
-            for slow, fast in trained:
-                slow.lerp_(fast, 1 - config.ema_decay)
+        averaged.follow(network, epoch * len(loader) + index)
         total += loss.item()
     return total / len(loader)
+
+
+def _logits(network: EfficientNetLite0, pictures: torch.Tensor, frozen_stages: int) -> torch.Tensor:
+    """Logits of a training batch, float32 ``[N, 2]``; pictures uint8 ``[N, S, S, 3]``.
+
+    The frozen part runs in bf16, the trained part in fp32. Images per second of one core (Zen 4,
+    128 px, channels-last, forward and backward): all in bf16 26, all in fp32 43. The backward of
+    depthwise convolutions has no fast bf16 kernel, the forward has (280 to 137).
+    """
+    x = normalise(pictures).contiguous(memory_format=torch.channels_last)
+    if frozen_stages:
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            x = network.stem(x)
+            for stage in network.stages[:frozen_stages]:
+                x = stage(x)
+    else:
+        x = network.stem(x)
+    x = x.float()
+    for stage in network.stages[frozen_stages:]:
+        x = stage(x)
+    if network.head is None:
+        raise TypeError("the classifier needs a network with a head")
+    embedded = network.head(x).mean(dim=(2, 3))
+    logits: torch.Tensor = network.fc(network.dropout(embedded))
+    return logits
 
 
 def _parameter_groups(network: EfficientNetLite0, config: ClassifierConfig) -> list[dict[str, Any]]:
@@ -260,19 +289,7 @@ def _resume(path: Path, state: dict[str, Any]) -> tuple[int, float]:
     """Take up ``last.pt`` if it is there: the next epoch and the best score so far."""
     if not path.exists():
         return 0, -1.0
-    saved = torch.load(path, map_location="cpu", weights_only=True)
+    saved = load_checkpoint(path)
     for name, part in state.items():
         part.load_state_dict(saved[name])
     return int(saved["epoch"]), float(saved["best"])
-
-
-def _save(content: dict[str, Any], path: Path) -> None:
-    part = path.with_suffix(".part")
-    torch.save(content, part)
-    part.replace(path)
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content)
-    part.replace(path)

@@ -93,10 +93,11 @@ def view(
     """
     height, width = picture.shape[:2]
     zoom *= rng.uniform(1 - zoom_jitter, 1 + zoom_jitter)
-    turn = cv2.getRotationMatrix2D(
-        ((width - 1) / 2, (height - 1) / 2), float(rng.uniform(0, 360)), zoom
-    )
     middle = np.array([(width - 1) / 2, (height - 1) / 2])
+    turn = np.asarray(
+        cv2.getRotationMatrix2D((middle[0], middle[1]), float(rng.uniform(0, 360)), zoom),
+        np.float64,
+    )
     turn[:, 2] += (side_px - 1) / 2 - middle + rng.uniform(-shift_px, shift_px, 2)
     if rng.random() < 0.5:
         picture = picture[:, ::-1]

