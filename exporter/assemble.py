@@ -8,7 +8,7 @@ from edge_daemon.contract.bundle import Provenance
 from exporter.draft import BundleDraft
 from exporter.errors import ExportError
 from exporter.provenance import cited_once, created_at, software_versions
-from exporter.runs import TrainedRun, load_classifier_run, load_detector_run
+from exporter.runs import TrainedRun, load_classifier_run, load_detector_run, require_run_folder
 
 
 def assemble(detector: Path, classifier: Path, *, name: str, version: str) -> BundleDraft:
@@ -19,6 +19,8 @@ def assemble(detector: Path, classifier: Path, *, name: str, version: str) -> Bu
         ExportError: figures are missing or belong to other weights, or the two were trained on
             different patient groups, so that what one saw is what the other is measured on.
     """
+    for folder in (detector, classifier):
+        require_run_folder(folder)
     runs = (load_detector_run(detector), load_classifier_run(classifier))
     export = (
         f"leuko-export bundle --detector {detector.name} --classifier {classifier.name} "

@@ -48,10 +48,11 @@ def load_detector_run(folder: Path) -> TrainedRun:
         DataError: the weights are missing or unreadable.
         ExportError: the figures are missing or belong to other weights.
     """
+    require_run_folder(folder)
     from trainer.fit_detector import BEST, load_detector
     from trainer.models.detector import DetectorGraph
 
-    detector, spec = load_detector(_run_folder(folder) / BEST)
+    detector, spec = load_detector(folder / BEST)
     scored = [entry for entry in _read_json(folder / "metrics.json") if "mean_map50" in entry]
     best = max(scored, key=lambda entry: entry["mean_map50"], default=None)
     if best is None or best["thresholds"] != spec.score_thresholds:
@@ -79,9 +80,10 @@ def load_classifier_run(folder: Path) -> TrainedRun:
         DataError: the weights are missing or unreadable.
         ExportError: the figures are missing or older than the weights.
     """
+    require_run_folder(folder)
     from trainer.models.classifier import load_classifier
 
-    weights, figures = _run_folder(folder) / "best.pt", folder / "metrics.json"
+    weights, figures = folder / "best.pt", folder / "metrics.json"
     graph = load_classifier(weights)
     metrics = _read_json(figures)
     if _modified(figures) < _modified(weights):
@@ -108,6 +110,12 @@ def load_classifier_run(folder: Path) -> TrainedRun:
         data=(C_NMC, BCCD, TXL_PBC, IMAGENET_WEIGHTS),
         train_groups_sha256=_train_groups(config),
     )
+
+
+def require_run_folder(folder: Path) -> None:
+    """Raise :class:`ExportError` when ``folder`` is not there; before torch takes its seconds."""
+    if not folder.is_dir():
+        raise ExportError(f"{folder} is not a run folder; name one that leuko-train wrote")
 
 
 def flattened(figures: Mapping[str, Any]) -> dict[str, float]:
@@ -144,12 +152,6 @@ def _train_groups(config: Mapping[str, Any]) -> str | None:
         )
     groups = sorted({record.group for record in of_split(records, "train")})
     return hashlib.sha256("\n".join(groups).encode()).hexdigest()
-
-
-def _run_folder(folder: Path) -> Path:
-    if not folder.is_dir():
-        raise ExportError(f"{folder} is not a run folder; name one that leuko-train wrote")
-    return folder
 
 
 def _read_json(file: Path) -> Any:
