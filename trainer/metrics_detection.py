@@ -79,7 +79,8 @@ def match(
     for index, kind in enumerate(KINDS):
         scores, correct, cells = [], [], 0
         for found, (boxes, kinds) in zip(detections, truths, strict=True):
-            mine = found.kinds == index
+            mine = np.flatnonzero(found.kinds == index)
+            mine = mine[np.argsort(-found.scores[mine], kind="stable")]
             truth = boxes[kinds == index]
             cells += len(truth)
             scores.append(found.scores[mine])
