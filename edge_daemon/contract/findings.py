@@ -148,5 +148,7 @@ class OutboxDepth(StrictModel):
 
     messages: Count
     size_bytes: Count
+    refused: Count = 0
+    """Messages among them that the broker will not take: kept, and offered again."""
     evicted: Count = 0
     """Messages given up so far because the outbox was over its budget."""

@@ -154,8 +154,8 @@ class Crop(FromDevice):
     """What a picture of a suspicious cell shows.
 
     The payload on MQTT is the JPEG itself; this model travels beside it as the MQTT 5 user
-    property named by its schema. MQTT 3.1.1 has no user properties: there the topic alone says
-    which slide and cell it is.
+    property ``about``. MQTT 3.1.1 has no user properties: there the topic alone says which slide
+    and cell it is.
     """
 
     schema_id: Literal["leukoedge.crop/1"] = Field(default="leukoedge.crop/1", alias="schema")

@@ -138,20 +138,23 @@ class Outbox:
                 self._rows.delete(ids)
             self._in_flight.difference_update(ids)
 
-    def accept_receipt(self, boot_id: str, up_to_seq: int) -> None:
+    def accept_receipt(self, boot_id: str, up_to_seq: int) -> int:
         """The receiver has committed all records of ``boot_id`` up to ``up_to_seq``: forget them.
 
         Only parcels the broker acknowledged are forgotten, whatever the receipt claims.
+        Returns how many that were.
         """
         with self._writing():
             self._receipts[boot_id] = max(up_to_seq, self._receipts.get(boot_id, -1))
-            self._rows.delete_received(boot_id, up_to_seq)
+            return self._rows.delete_received(boot_id, up_to_seq)
 
-    def refuse(self, entry_id: int) -> None:
-        """The broker will not take this parcel: keep it, and let the others pass."""
-        with self._writing():
-            self._rows.set_state([entry_id], REFUSED)
-            self._in_flight.discard(entry_id)
+    def refuse(self, entry_ids: Iterable[int]) -> None:
+        """The broker will not take these parcels: keep them, and let the others pass."""
+        ids = list(entry_ids)
+        if ids:
+            with self._writing():
+                self._rows.set_state(ids, REFUSED)
+                self._in_flight.difference_update(ids)
 
     def retry_sent(self) -> int:
         """Send again what no receipt has come for; returns how many."""
@@ -166,8 +169,10 @@ class Outbox:
     def depth(self) -> OutboxDepth:
         """How much is stored, sent and unreceipted parcels included, and how much was given up."""
         with self._reading():
+            messages, refused = self._rows.count()
             return OutboxDepth(
-                messages=self._rows.count(),
+                messages=messages,
+                refused=refused,
                 size_bytes=self._rows.size_bytes,
                 evicted=self._rows.given_up(),
             )

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from edge_daemon.delivery.outbox_file import SENT, WAITING
+from edge_daemon.delivery.outbox_file import REFUSED, SENT, WAITING
 from edge_daemon.delivery.parcel import Envelope, Origin, Parcel, Worth
 from edge_daemon.errors import OutboxError
 
@@ -123,18 +123,21 @@ class OutboxRows:
                 self._db.execute("DELETE FROM outbox WHERE id = ?", (entry_id,))
                 self.size_bytes -= row[0]
 
-    def delete_received(self, boot_id: str, up_to_seq: int) -> None:
+    def delete_received(self, boot_id: str, up_to_seq: int) -> int:
         """Forget the rows of a boot that the broker acknowledged and a receipt covers."""
         rows = self._db.execute(
             "SELECT id FROM outbox WHERE state = ? AND boot_id = ? AND seq <= ?",
             (SENT, boot_id, up_to_seq),
         ).fetchall()
         self.delete(row[0] for row in rows)
+        return len(rows)
 
-    def count(self) -> int:
-        """How many rows there are, in any state."""
-        (messages,) = self._db.execute("SELECT count(*) FROM outbox").fetchone()
-        return int(messages)
+    def count(self) -> tuple[int, int]:
+        """How many rows there are in any state, and how many of them the broker refused."""
+        messages, refused = self._db.execute(
+            "SELECT count(*), count(nullif(state = ?, 0)) FROM outbox", (REFUSED,)
+        ).fetchone()
+        return messages, refused
 
     def given_up(self) -> int:
         """How many parcels were given up since the file was made."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import uuid
 from datetime import datetime, timezone
 
-from edge_daemon.contract.messages import CellCounts, CellResult, FrameResult, SlideSummary
+from edge_daemon.contract.messages import CellCounts, CellResult, Crop, FrameResult, SlideSummary
 from edge_daemon.contract.terms import CellLabel
 from edge_daemon.delivery.outbox import Batch, Outbox
-from edge_daemon.delivery.parcel import Envelope, Origin, Parcel, Worth, parcel_of
+from edge_daemon.delivery.parcel import Envelope, Origin, Parcel, Worth, crop_parcel, parcel_of
 
 MOMENT = datetime(2026, 5, 4, 3, 2, 1, tzinfo=timezone.utc)
 
@@ -41,6 +41,21 @@ def put_frames(outbox: Outbox, sender: Origin, count: int, first: int = 0) -> No
         with outbox.transaction() as batch:
             for index in range(start, min(start + 10, first + count)):
                 batch.put(parcel_of(frame(batch.envelope(sender), index)))
+
+
+def put_crop(outbox: Outbox, sender: Origin, jpeg: bytes) -> Crop:
+    """Put the picture of a cell, and say what was put beside it."""
+    with outbox.transaction() as batch:
+        crop = Crop(
+            **batch.envelope(sender),
+            slide="slide-7",
+            frame=4,
+            unique_id=12,
+            p_blast=0.93,
+            label="blast",
+        )
+        batch.put(crop_parcel(crop, jpeg))
+    return crop
 
 
 def put_plain(batch: Batch, sender: Origin, worth: Worth, size_bytes: int = 100) -> Parcel:

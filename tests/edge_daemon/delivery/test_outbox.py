@@ -130,7 +130,7 @@ def test_a_receipt_that_overtakes_the_acknowledgement_counts(path: Path) -> None
 def test_a_refused_parcel_is_kept_and_lets_the_others_pass(path: Path) -> None:
     with Outbox(path) as outbox:
         put_frames(outbox, origin(), 3)
-        outbox.refuse(ids(outbox)[0])
+        outbox.refuse(ids(outbox)[:1])
         assert seqs(outbox) == [2, 3]
         assert outbox.depth().messages == 3
         assert outbox.retry_refused() == 1

@@ -38,7 +38,7 @@ def test_nothing_committed_is_lost_and_no_number_is_skipped(
 ) -> None:
     path = tmp_path / "outbox.db"
     chance = random.Random(7)
-    for _ in range(4):
+    for _ in range(3):
         writer = subprocess.Popen(
             [sys.executable, "-c", WRITER, str(path)],
             cwd=repository,
@@ -47,7 +47,7 @@ def test_nothing_committed_is_lost_and_no_number_is_skipped(
         )
         assert writer.stdout is not None
         assert writer.stdout.readline() == "open\n"
-        time.sleep(chance.uniform(0.01, 0.15))
+        time.sleep(chance.uniform(0.02, 0.2))
         writer.kill()
         said = writer.stdout.read().split("\n")[:-1]  # the last line may be cut
         writer.wait()

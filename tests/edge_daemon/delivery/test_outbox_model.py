@@ -98,7 +98,7 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule()
     def refuse(self) -> None:
         for seq, entry_id in self._ids_in_flight(1).items():
-            self.outbox.refuse(entry_id)
+            self.outbox.refuse([entry_id])
             self.state[seq] = "refused"
 
     @rule(behind=st.integers(0, 8))
@@ -145,5 +145,5 @@ class OutboxMachine(RuleBasedStateMachine):
 
 TestOutboxAgainstItsModel = OutboxMachine.TestCase
 TestOutboxAgainstItsModel.settings = settings(
-    max_examples=25, stateful_step_count=30, deadline=None
+    max_examples=15, stateful_step_count=30, deadline=None
 )

@@ -1,0 +1,184 @@
+"""The publisher: one thread that carries the outbox to the broker, for as long as it takes.
+
+The daemon never waits for a broker. If it is not there, results fill the outbox and one line says
+so; when it comes, they go out oldest first. A message leaves the outbox when the broker has
+acknowledged it with a reason code below 0x80, or, where a receiver is configured, when its receipt
+has come. A message the broker refuses is kept, reported and offered again later.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, TypeAlias
+
+from edge_daemon import __version__
+from edge_daemon.contract.messages import Health, Status
+from edge_daemon.delivery.backoff import Backoff
+from edge_daemon.delivery.outbox import Outbox
+from edge_daemon.delivery.parcel import Origin, Parcel, parcel_of
+from edge_daemon.delivery.refusals import Refusals
+from edge_daemon.delivery.session import Session
+from edge_daemon.delivery.settings import BrokerSettings
+from edge_daemon.errors import BrokerError, OutboxError
+
+State: TypeAlias = Literal["online", "degraded", "offline"]
+
+_PUMP_S = 0.02
+"""Longest wait inside the connection; a new result is picked up within it."""
+_HELD_S = 10.0
+"""A connection that lasted this long was a good one: the next wait is short again."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LinkState:
+    """How the way to the broker stands, for the operator."""
+
+    connected: bool
+    line: str
+    """One line: what is connected, or why not, and what the broker refuses."""
+    refusals: int
+    """Times the broker refused a message since the start of the daemon."""
+
+
+class Publisher:
+    """Carries an outbox to a broker. Methods may be called from any thread.
+
+    ``with Publisher(...) as publisher:`` starts and stops it; close the outbox after it.
+    """
+
+    def __init__(self, settings: BrokerSettings, outbox: Outbox, origin: Origin) -> None:
+        self.origin = origin
+        """Who is speaking; replace it when another bundle becomes active."""
+        self._settings = settings
+        self._outbox = outbox
+        self._connected = False
+        self._line = f"broker {settings.url}: not connected yet"
+        self._refusals = Refusals(settings.refused_retry_s)
+        self._state: tuple[State, str | None] = ("online", None)
+        self._health: Parcel | None = None
+        self._failure: OutboxError | None = None
+        self._news = threading.Event()
+        self._stopping = threading.Event()
+        self._stop_by_s = 0.0
+        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+
+    def __enter__(self) -> Publisher:  # noqa: PYI034 - typing.Self needs Python 3.11
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Begin to connect and publish, in the background."""
+        self._outbox.on_put = self._news.set
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Say that the device goes offline, and disconnect; what is undelivered stays stored."""
+        self._stop_by_s = time.monotonic() + timeout_s
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s + 2 * self._settings.connect_timeout_s)
+
+    def flush(self, timeout_s: float) -> int:
+        """Wait until everything the broker takes is delivered; returns how many messages are left.
+
+        Raises:
+            OutboxError: the outbox failed in the publisher's thread.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            if self._failure is not None:
+                raise self._failure
+            depth = self._outbox.depth()
+            if depth.messages == depth.refused or time.monotonic() >= deadline_s:
+                return depth.messages
+            time.sleep(_PUMP_S)
+
+    @property
+    def link(self) -> LinkState:
+        """How the way to the broker stands now."""
+        refused = f"; {self._refusals.line}" if self._refusals.line else ""
+        return LinkState(self._connected, self._line + refused, self._refusals.count)
+
+    def set_state(self, state: State, reason: str | None = None) -> None:
+        """Tell everyone, now and at each connection, how the device is."""
+        self._state = (state, reason)
+
+    def publish_health(self, health: Health) -> None:
+        """Send a health message if there is a connection; only the newest one waits for it."""
+        self._health = parcel_of(health)
+
+    def _run(self) -> None:
+        backoff = Backoff(self._settings)
+        try:
+            while not self._stopping.is_set():
+                began_s = time.monotonic()
+                try:
+                    self._connect_and_serve()
+                except BrokerError as error:
+                    self._report_down(str(error))
+                self._outbox.release_in_flight()
+                if time.monotonic() - began_s > _HELD_S:
+                    backoff.reset()
+                self._stopping.wait(backoff.next_s())
+        except OutboxError as error:
+            self._failure = error
+            self._connected, self._line = False, str(error)
+            _log.critical("%s", error)
+
+    def _connect_and_serve(self) -> None:
+        url = self._settings.url
+        will = self._status("offline", "the connection to the device was lost")
+        session = Session(self._settings, self._outbox, self.origin, will, self._refusals)
+        self._connected, self._line = True, f"broker {url}: connected with {session.link.protocol}"
+        _log.info("%s", self._line)
+        self._serve(session)
+        if session.link.lost is not None:
+            raise BrokerError(f"broker {url}: connection ended ({session.link.lost})")
+        session.close_window()
+        session.send_passing(self._status("offline", "the daemon was stopped"))
+        while not session.settled and time.monotonic() < self._stop_by_s and session.step(_PUMP_S):
+            pass
+        session.link.close()
+        self._connected, self._line = False, f"broker {url}: disconnected"
+
+    def _serve(self, session: Session) -> None:
+        """Work until the connection ends or the daemon stops."""
+        told: tuple[State, str | None] | None = None
+        alive = True
+        while alive and not self._stopping.is_set():
+            state = self._state
+            if self._refusals.line is not None and state[0] == "online":
+                state = ("degraded", f"the broker does not take everything: {self._refusals.line}")
+            if state != told:
+                session.send_passing(self._status(*state))
+                told = state
+            health, self._health = self._health, None
+            if health is not None:
+                session.send_passing(health)
+            if self._news.is_set():
+                self._news.clear()
+                session.look_again()
+            alive = session.step(_PUMP_S)
+
+    def _status(self, state: State, reason: str | None) -> Parcel:
+        envelope = self._outbox.passing_envelope(self.origin)
+        return parcel_of(Status(**envelope, state=state, reason=reason, version=__version__))
+
+    def _report_down(self, line: str) -> None:
+        if self._line != line:  # once for each cause, not at each attempt
+            _log.warning("%s; results wait in the outbox", line)
+        self._connected, self._line = False, line

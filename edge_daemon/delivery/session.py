@@ -1,0 +1,163 @@
+"""What is done over one connection: hand out the outbox, a window at a time, and settle answers."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from edge_daemon.contract.messages import Receipt, parse_message
+from edge_daemon.contract.topics import device_root
+from edge_daemon.delivery.link import Arrival, open_link
+from edge_daemon.delivery.outbox import Outbox
+from edge_daemon.delivery.parcel import Origin, Parcel
+from edge_daemon.delivery.refusals import Refusals
+from edge_daemon.delivery.settings import BrokerSettings
+from edge_daemon.errors import MessageError
+
+_HEADER_BYTES = 256  # fixed header, identifiers and MQTT 5 properties of a publish, at most
+
+_log = logging.getLogger(__name__)
+
+
+class Session:
+    """An open connection at work; lives and dies in the publisher's thread."""
+
+    def __init__(
+        self,
+        settings: BrokerSettings,
+        outbox: Outbox,
+        origin: Origin,
+        will: Parcel,
+        refusals: Refusals,
+    ) -> None:
+        """Connect, and listen for receipts where there is a receiver.
+
+        Raises:
+            BrokerError: one line that says why there is no connection.
+        """
+        self.link = open_link(
+            settings,
+            f"leukoedge-{origin.site}-{origin.device}",
+            will=will,
+            on_arrival=self._receive,
+        )
+        self._settings = settings
+        self._outbox = outbox
+        self._device = origin.device
+        self._refusals = refusals
+        self._stored: dict[int, tuple[int, Parcel]] = {}  # mid -> outbox id and parcel
+        self._passing: dict[int, Parcel] = {}  # mid -> status
+        self._more = self._window_open = True
+        self._window = 1  # doubles with each answer: see refusals for why it begins small
+        self._receipt_at_s = time.monotonic()
+        if settings.await_receipts:
+            self.link.subscribe(f"{device_root(origin.site, origin.device)}/receipt")
+        outbox.retry_sent()
+
+    @property
+    def settled(self) -> bool:
+        """True when the broker has answered everything it was given."""
+        return not self._stored and not self._passing
+
+    def look_again(self) -> None:
+        """The outbox has something new."""
+        self._more = True
+
+    def close_window(self) -> None:
+        """Take nothing more from the outbox; what is under way may still be settled."""
+        self._window_open = False
+
+    def send_passing(self, parcel: Parcel) -> None:
+        """Send a message that is not stored (status, health)."""
+        if parcel.topic in self._refusals.topics:
+            return
+        mid = self.link.publish(parcel)
+        if mid is not None and parcel.qos:
+            self._passing[mid] = parcel
+
+    def step(self, timeout_s: float) -> bool:
+        """Send what the window allows, read what came; False when the connection has ended."""
+        self._fill_window()
+        alive = self.link.pump(timeout_s)
+        self._settle()
+        if alive:
+            self._retry_what_is_due()
+        elif self._window == 1 and len(self._stored) == 1:
+            ((entry_id, parcel),) = self._stored.values()
+            if self._refusals.suspect(entry_id):
+                self._refuse([entry_id], parcel.topic, "the connection breaks on it")
+        return alive
+
+    def _fill_window(self) -> None:
+        room = min(self._window, self.link.max_in_flight) - len(self._stored)
+        if not (self._more and self._window_open) or room <= 0:
+            return
+        entries = self._outbox.pending(room)
+        self._more = len(entries) == room
+        closed = [entry.id for entry in entries if entry.parcel.topic in self._refusals.topics]
+        self._outbox.refuse(closed)
+        for entry in entries:
+            if entry.id in closed:
+                continue
+            if self._is_too_large(entry.parcel):
+                limit = self.link.max_packet_bytes
+                self._refuse([entry.id], entry.parcel.topic, f"over its limit of {limit} bytes")
+                continue
+            mid = self.link.publish(entry.parcel)
+            if mid is None:
+                return
+            self._outbox.mark_in_flight(entry.id)
+            self._stored[mid] = (entry.id, entry.parcel)
+
+    def _is_too_large(self, parcel: Parcel) -> bool:
+        limit = self.link.max_packet_bytes
+        size = len(parcel.payload) + len(parcel.topic) + len(parcel.about or "") + _HEADER_BYTES
+        return limit is not None and size > limit
+
+    def _settle(self) -> None:
+        accepted = []
+        for answer in self.link.take_acknowledgements():
+            if answer.mid in self._stored:
+                entry_id, parcel = self._stored.pop(answer.mid)
+                if answer.refusal is None:
+                    accepted.append(entry_id)
+                else:
+                    self._refuse([entry_id], parcel.topic, answer.refusal)
+            elif answer.mid in self._passing:
+                parcel = self._passing.pop(answer.mid)
+                if answer.refusal is not None:
+                    self._refuse([], parcel.topic, answer.refusal)
+        if accepted:
+            self._window = min(2 * self._window, self.link.max_in_flight)
+            self._more = True
+            self._outbox.acknowledge(accepted, await_receipt=self._settings.await_receipts)
+            nothing_held = self._refusals.line is not None and not self._refusals.topics
+            if nothing_held and self._outbox.depth().refused == 0:
+                self._refusals.forget()
+
+    def _refuse(self, entry_ids: list[int], topic: str, reason: str) -> None:
+        self._outbox.refuse(entry_ids)
+        self._more = True
+        if self._refusals.add(topic, reason):
+            _log.error(
+                "broker %s: %s; what was stored is kept", self._settings.url, self._refusals.line
+            )
+
+    def _retry_what_is_due(self) -> None:
+        now_s = time.monotonic()
+        if self._refusals.retry_is_due():
+            self._more |= self._outbox.retry_refused() > 0
+        if now_s - self._receipt_at_s > self._settings.receipt_timeout_s:
+            self._receipt_at_s = now_s
+            self._more |= self._outbox.retry_sent() > 0
+
+    def _receive(self, arrival: Arrival) -> None:
+        try:
+            message = parse_message(arrival.payload)
+        except MessageError as error:
+            _log.warning("%s: %s", arrival.topic, error)
+            return
+        if not isinstance(message, Receipt) or message.device != self._device:
+            _log.warning("%s: a %s was not expected here", arrival.topic, message.schema_id)
+        elif self._outbox.accept_receipt(message.boot_id, message.up_to_seq):
+            self._receipt_at_s = time.monotonic()  # it moved on; a receipt that repeats does not

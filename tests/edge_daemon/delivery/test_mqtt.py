@@ -1,0 +1,258 @@
+"""The way to the broker, against a real Mosquitto: nothing lost, nothing twice, nothing hidden."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge_daemon.contract.messages import Crop, SlideSummary
+from edge_daemon.delivery.mqtt import Publisher
+from edge_daemon.delivery.outbox import Outbox
+from edge_daemon.delivery.parcel import parcel_of
+from edge_daemon.delivery.receiver import wait_until
+from tests.edge_daemon.delivery.inbox import Inbox, brisk
+from tests.edge_daemon.delivery.parcels import origin, put_crop, put_frames, summary
+from tests.mosquitto import Mosquitto
+
+
+def test_each_frame_arrives_once_and_the_outbox_is_empty(mosquitto: Path, tmp_path: Path) -> None:
+    sender = origin()
+    with (
+        Mosquitto(mosquitto, tmp_path / "broker") as broker,
+        Inbox(brisk(broker.url)) as inbox,
+        Outbox(tmp_path / "outbox.db") as outbox,
+    ):
+        with Publisher(brisk(broker.url), outbox, sender) as publisher:
+            put_frames(outbox, sender, 100)
+            assert publisher.flush(10) == 0
+        assert inbox.wait_for_frames(100)
+        assert wait_until(lambda: inbox.states == ["online", "offline"], 5)
+        assert inbox.frames == list(range(100))
+        assert inbox.ledger.missing == []
+
+
+def test_a_broker_that_restarts_in_the_middle_loses_nothing(
+    mosquitto: Path, tmp_path: Path
+) -> None:
+    sender = origin()
+    with (
+        Mosquitto(mosquitto, tmp_path / "broker") as broker,
+        Inbox(brisk(broker.url)) as inbox,
+        Outbox(tmp_path / "outbox.db") as outbox,
+        Publisher(brisk(broker.url), outbox, sender) as publisher,
+    ):
+        put_frames(outbox, sender, 100)
+        assert inbox.wait_for_frames(20)
+        broker.stop()
+        put_frames(outbox, sender, 100, first=100)
+        broker.start()
+        put_frames(outbox, sender, 100, first=200)
+        assert publisher.flush(15) == 0
+        assert inbox.wait_for_frames(300)
+        assert sorted(inbox.frames) == list(range(300))
+        assert inbox.ledger.missing == []
+
+
+def test_receipts_make_up_for_a_broker_that_forgets(mosquitto: Path, tmp_path: Path) -> None:
+    """What the broker had acknowledged is gone with it, and arrives all the same."""
+    sender = origin()
+    with (
+        Mosquitto(mosquitto, tmp_path / "broker", persistent=False) as broker,
+        Inbox(brisk(broker.url), send_receipts=True) as inbox,
+        Outbox(tmp_path / "outbox.db") as outbox,
+        Publisher(
+            brisk(broker.url, await_receipts=True, receipt_timeout_s=0.5), outbox, sender
+        ) as publisher,
+    ):
+        put_frames(outbox, sender, 20)
+        assert publisher.flush(10) == 0
+        inbox.receiver.stop()
+        broker.kill()
+        broker.start()
+        put_frames(outbox, sender, 50, first=20)
+        assert publisher.flush(0.4) == 50, "the broker has them, but nobody else"
+        with Inbox(brisk(broker.url), send_receipts=True) as second:
+            second.receiver.ledgers.update(inbox.receiver.ledgers)
+            assert publisher.flush(15) == 0
+            assert sorted({*inbox.frames, *second.frames}) == list(range(70))
+            assert second.ledger.missing == []
+
+
+def test_without_a_broker_the_daemon_goes_on_and_delivers_later(
+    mosquitto: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sender = origin()
+    with (
+        Mosquitto(mosquitto, tmp_path / "broker") as broker,
+        Inbox(brisk(broker.url)) as inbox,
+        Outbox(tmp_path / "outbox.db") as outbox,
+    ):
+        broker.stop()
+        caplog.clear()
+        with (
+            caplog.at_level(logging.WARNING, "edge_daemon.delivery.mqtt"),
+            Publisher(brisk(broker.url), outbox, sender) as publisher,
+        ):
+            put_frames(outbox, sender, 30)
+            assert publisher.flush(0.5) == 30
+            assert not publisher.link.connected
+            assert "nothing listens there: start the broker" in publisher.link.line
+            said = [r for r in caplog.records if r.name == "edge_daemon.delivery.mqtt"]
+            assert len(said) == 1, "one line for one cause, not one for each attempt"
+            broker.start()
+            assert publisher.flush(10) == 0
+            assert publisher.link.connected
+            assert inbox.wait_for_frames(30)
+
+
+RULES = """\
+user scope-1
+topic read leukoedge/#
+topic write leukoedge/v1/lab/scope-1/status
+topic write leukoedge/v1/lab/scope-1/slide/slide-7/summary
+{more}
+user reader
+topic readwrite #
+"""
+
+
+def test_what_the_broker_forbids_is_kept_reported_and_sent_once_it_is_allowed(
+    mosquitto: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Mosquitto 2.0 answers a forbidden publish and then closes the connection."""
+    rules = tmp_path / "rules"
+    rules.write_text(RULES.format(more=""))
+    sender = origin()
+    device = {"username": "scope-1", "refused_retry_s": 0.3}
+    with (
+        Mosquitto(mosquitto, tmp_path / "broker", extra=f"acl_file {rules}") as broker,
+        Inbox(brisk(broker.url, username="reader")) as inbox,
+        Outbox(tmp_path / "outbox.db") as outbox,
+        Publisher(brisk(broker.url, **device), outbox, sender) as publisher,
+    ):
+        put_frames(outbox, sender, 5)
+        with outbox.transaction() as batch:
+            batch.put(parcel_of(summary(batch.envelope(sender), captured=5)))
+        assert publisher.flush(5) == 5, "flush does not wait for what the broker refuses"
+        assert wait_until(lambda: "degraded" in inbox.states, 5)
+        refusal = "it refuses leukoedge/v1/lab/scope-1/slide/slide-7/frame (not authorized)"
+        assert refusal in publisher.link.line
+        assert [r.levelname for r in caplog.records].count("ERROR") == 1
+        assert inbox.frames == []
+        assert [r.topic.leaf for r in inbox.received].count("summary") == 1, "the rest passes"
+
+        rules.write_text(RULES.format(more="topic write leukoedge/v1/lab/scope-1/slide/+/frame"))
+        broker.reload()
+        assert inbox.wait_for_frames(5)
+        assert wait_until(lambda: inbox.states[-1] == "online", 5)
+        assert publisher.flush(5) == 0
+        assert refusal not in publisher.link.line
+
+
+def test_a_message_over_the_brokers_limit_is_kept_and_the_rest_passes(
+    mosquitto: Path, tmp_path: Path
+) -> None:
+    sender = origin()
+    with (
+        Mosquitto(mosquitto, tmp_path / "broker", extra="max_packet_size 20000") as broker,
+        Inbox(brisk(broker.url)) as inbox,
+        Outbox(tmp_path / "outbox.db") as outbox,
+        Publisher(brisk(broker.url), outbox, sender) as publisher,
+    ):
+        put_crop(outbox, sender, jpeg=b"\xff\xd8" + bytes(30_000))
+        put_frames(outbox, sender, 3)
+        assert publisher.flush(5) == 1
+        assert "over its limit of 20000 bytes" in publisher.link.line
+        assert inbox.wait_for_frames(3)
+
+
+DAEMON = """
+import sys
+from pathlib import Path
+from edge_daemon.delivery.mqtt import Publisher
+from edge_daemon.delivery.outbox import Outbox
+from edge_daemon.delivery.parcel import Origin
+from tests.edge_daemon.delivery.inbox import brisk
+from tests.edge_daemon.delivery.parcels import put_frames
+
+path, url, first, count = sys.argv[1:]
+sender = Origin("lab", "scope-1", "0" * 32)
+outbox = Outbox(Path(path))
+publisher = Publisher(brisk(url), outbox, sender)
+publisher.start()
+put_frames(outbox, sender, int(count), int(first))
+print("put", flush=True)
+print("left", publisher.flush(20), flush=True)
+"""
+
+
+def test_a_killed_daemon_sends_the_rest_after_its_restart_and_its_will_is_heard(
+    mosquitto: Path, tmp_path: Path, repository: Path
+) -> None:
+    with (
+        Mosquitto(mosquitto, tmp_path / "broker") as broker,
+        Inbox(brisk(broker.url)) as inbox,
+    ):
+
+        def daemon(first: int, count: int) -> subprocess.Popen[str]:
+            path = str(tmp_path / "outbox.db")
+            return subprocess.Popen(
+                [sys.executable, "-c", DAEMON, path, broker.url, str(first), str(count)],
+                cwd=repository,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+
+        killed = daemon(0, 400)
+        assert killed.stdout is not None
+        assert killed.stdout.readline() == "put\n"
+        killed.kill()
+        killed.communicate()
+        assert wait_until(lambda: "offline" in inbox.states, 5), "the last will"
+        arrived_before = len(inbox.frames)
+        restarted = daemon(400, 10)
+        assert restarted.communicate(timeout=30)[0] == "put\nleft 0\n"
+        assert inbox.wait_for_frames(410)
+        assert sorted(inbox.frames) == list(range(410))
+        assert inbox.ledger.missing == []
+        assert arrived_before < 400, "killed too late to show anything"
+
+
+def test_a_newcomer_finds_the_last_state_and_summary_at_once(
+    mosquitto: Path, tmp_path: Path
+) -> None:
+    sender = origin()
+    with Mosquitto(mosquitto, tmp_path / "broker") as broker:
+        with Outbox(tmp_path / "outbox.db") as outbox:
+            with outbox.transaction() as batch:
+                batch.put(parcel_of(summary(batch.envelope(sender), captured=0)))
+            with Publisher(brisk(broker.url), outbox, sender) as publisher:
+                publisher.flush(5)
+        broker.restart()
+        with Inbox(brisk(broker.url)) as inbox:
+            assert wait_until(lambda: len(inbox.received) == 2, 5)
+    assert all(received.retained for received in inbox.received)
+    assert inbox.states == ["offline"]
+    assert any(isinstance(received.message, SlideSummary) for received in inbox.received)
+    assert inbox.receiver.ledgers == {}, "old copies say nothing about losses now"
+
+
+def test_a_crop_arrives_with_what_it_shows(mosquitto: Path, tmp_path: Path) -> None:
+    sender = origin()
+    jpeg = b"\xff\xd8 picture of a cell \xff\xd9"
+    with (
+        Mosquitto(mosquitto, tmp_path / "broker") as broker,
+        Inbox(brisk(broker.url)) as inbox,
+        Outbox(tmp_path / "outbox.db") as outbox,
+        Publisher(brisk(broker.url), outbox, sender),
+    ):
+        crop = put_crop(outbox, sender, jpeg)
+        assert wait_until(lambda: any(r.jpeg for r in inbox.received), 5)
+    (received,) = [r for r in inbox.received if r.jpeg]
+    assert isinstance(received.message, Crop)
+    assert (received.message, received.jpeg) == (crop, jpeg)
+    assert (received.topic.slide, received.topic.item) == ("slide-7", "12")
