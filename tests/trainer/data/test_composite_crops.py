@@ -1,0 +1,139 @@
+"""Training crops repeat with their seed, hold what they claim, and never touch their sources."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_daemon.smear.composite import Stain, cut_out
+from trainer.data.cell_augment import AugmentStrength, degrade, recolour, view
+from trainer.data.cnmc import CellRecord
+from trainer.data.composite_crops import (
+    BANK_PX,
+    BANK_UM_PER_PX,
+    BLAST,
+    NORMAL,
+    Cell,
+    CropMix,
+    TrainingCrops,
+    crops_on_black,
+    crops_on_fields,
+)
+from trainer.data.smear_fields import SmearField, free_centres
+
+WHITE_CELL = np.array([[150, 150, 250, 250]], np.float32)
+PURPLE = (110, 50, 140)
+
+
+def cell(label: int, diameter_px: int) -> Cell:
+    picture = np.zeros((BANK_PX, BANK_PX, 3), np.uint8)
+    cv2.circle(picture, (BANK_PX // 2, BANK_PX // 2), diameter_px // 2, PURPLE, -1)
+    return Cell(label, str(label), picture, cut_out(picture, BANK_UM_PER_PX, erode_px=1))
+
+
+def smear_field() -> SmearField:
+    rgb = np.full((400, 500, 3), (230, 215, 205), np.uint8)
+    stain = Stain((40.0, 35.0, -30.0), (5.0, 5.0, 5.0))
+    return SmearField(rgb, 0.08, stain, WHITE_CELL)
+
+
+def training_crops(**mix: float) -> TrainingCrops:
+    cells = [cell(BLAST, 120), cell(NORMAL, 80)]
+    return TrainingCrops(
+        cells, [smear_field()], [], [], side_px=96, um_per_px=0.165, mix=CropMix(**mix), seed=3
+    )
+
+
+def test_the_same_seed_epoch_and_index_give_the_same_crop() -> None:
+    one, two = training_crops(), training_crops()
+    for index in range(12):
+        (crop, label), (again, same) = one.draw(2, index), two.draw(2, index)
+        assert label == same
+        assert (crop == again).all()
+    assert any((one.draw(0, i)[0] != one.draw(1, i)[0]).any() for i in range(4))
+
+
+def test_classes_come_equally_often() -> None:
+    crops = training_crops(normal_blood=0.0)
+    labels = [crops.draw(0, index)[1] for index in range(200)]
+    assert 70 <= labels.count(BLAST) <= 130
+
+
+def test_a_cell_on_black_stays_on_black() -> None:
+    crops = training_crops(composited=0.0, rendered=0.0, normal_blood=0.0)
+    crop, _ = crops.draw(0, 0)
+    assert crop.shape == (96, 96, 3)
+    assert crop[:6, :6].mean() < 12
+
+
+def test_a_composited_cell_has_background_around_it_and_the_cell_in_the_middle() -> None:
+    crops = training_crops(composited=1.0, rendered=0.0, normal_blood=0.0, neighbour_probability=0)
+    for index in range(5):
+        crop, _ = crops.draw(0, index)
+        assert crop[46:50, 46:50].mean() < crop[[0, -1]].mean()
+
+
+def test_white_cells_of_normal_blood_are_normal() -> None:
+    crops = training_crops(composited=0.0, rendered=0.0, normal_blood=1.0)
+    assert {crops.draw(0, index)[1] for index in range(20)} == {NORMAL}
+
+
+def test_fields_are_never_written_to() -> None:
+    crops = training_crops(composited=1.0, rendered=0.0, normal_blood=0.0)
+    for index in range(5):
+        crops.draw(0, index)
+    assert (crops.fields[0].rgb == smear_field().rgb).all()
+
+
+def test_free_centres_keep_clear_of_white_cells_and_edges() -> None:
+    points = free_centres(
+        smear_field(), np.random.default_rng(0), 200, clearance_um=4.0, margin_um=4.0
+    )
+    assert len(points)
+    nearest = np.clip(points, WHITE_CELL[0, :2], WHITE_CELL[0, 2:])
+    assert (np.linalg.norm(points - nearest, axis=1) >= 50).all()
+    assert (points >= 50).all()
+    assert (points <= (450, 350)).all()
+
+
+def test_recolouring_leaves_the_shape_and_grey_probability_one_takes_the_colour() -> None:
+    picture = cell(BLAST, 120).on_black
+    assert picture is not None
+    rng = np.random.default_rng(0)
+    same = AugmentStrength(0, 0, 0, 0, 0, grey_probability=0)
+    assert np.abs(recolour(picture, rng, same).astype(int) - picture).max() <= 2
+    grey = recolour(picture, rng, AugmentStrength(grey_probability=1.0)).astype(int)
+    assert np.ptp(grey, axis=2).mean() < np.ptp(picture.astype(int), axis=2).mean()
+
+
+def test_degrading_keeps_the_picture_recognisable() -> None:
+    picture = smear_field().rgb[:96, :96]
+    always = AugmentStrength(blur_probability=1, noise_probability=1, jpeg_probability=1)
+    degraded = degrade(picture, np.random.default_rng(0), always)
+    assert degraded.shape == picture.shape
+    assert degraded.mean() == pytest.approx(picture.mean(), abs=3)
+
+
+def test_a_view_keeps_the_size_of_the_cell() -> None:
+    picture = cell(BLAST, 120).on_black
+    assert picture is not None
+    rng = np.random.default_rng(0)
+    turned = view(picture, rng, zoom=0.5, side_px=96, zoom_jitter=0.0)
+    diameter_px = np.sqrt((turned.max(axis=2) > 60).sum() * 4 / np.pi)
+    assert diameter_px == pytest.approx(60, abs=2)
+
+
+def test_evaluation_crops_are_what_the_daemon_would_cut(tmp_path: Path) -> None:
+    picture = np.zeros((450, 450, 3), np.uint8)
+    cv2.circle(picture, (225, 225), 110, PURPLE[::-1], -1)
+    cv2.imwrite(str(tmp_path / "cell.png"), picture)
+    record = CellRecord("cell.png", "blast", "1", "1", "val", 0.19, "d")
+    black = crops_on_black(tmp_path, [record], 160)[0]
+    placed = crops_on_fields(tmp_path, [record], [smear_field()], crop_um=19.8, size=160, seed=0)[0]
+    across_black = (black.max(axis=2) > 60)[80].sum()
+    across_field = (placed[..., 1] < 150)[80].sum()
+    assert across_black == pytest.approx(220 * 160 / 450, abs=2)
+    assert across_field == pytest.approx(across_black, abs=4)

@@ -1,0 +1,92 @@
+"""The classifier's graph: uint8 crops in, logits out, the same in every engine."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from edge_daemon.errors import DataError
+from trainer.checkpoint import save_checkpoint
+from trainer.models.classifier import (
+    ClassifierGeometry,
+    ClassifierGraph,
+    build_classifier,
+    load_classifier,
+)
+
+GEOMETRY = ClassifierGeometry(size=80, visible=64)
+
+
+@pytest.fixture(scope="module")
+def graph() -> ClassifierGraph:
+    torch.manual_seed(0)
+    return ClassifierGraph(build_classifier().eval(), GEOMETRY).eval()
+
+
+def crops(count: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, 80, 80, 3)).astype(np.uint8)
+
+
+def test_only_the_middle_of_a_crop_matters(graph: ClassifierGraph) -> None:
+    one = crops(1)
+    other = one.copy()
+    other[:, :8] = other[:, -8:] = other[:, :, :8] = other[:, :, -8:] = 0
+    with torch.inference_mode():
+        assert torch.equal(graph(torch.from_numpy(one)), graph(torch.from_numpy(other)))
+
+
+def test_the_exported_graph_takes_any_batch_and_agrees_in_both_engines(
+    graph: ClassifierGraph, tmp_path: Path
+) -> None:
+    import onnxruntime
+    import openvino
+
+    path = tmp_path / "classifier.onnx"
+    torch.onnx.export(
+        graph,
+        (torch.from_numpy(crops(2)),),
+        str(path),
+        input_names=["crops"],
+        output_names=["logits"],
+        dynamic_axes={"crops": {0: "N"}, "logits": {0: "N"}},
+        opset_version=19,
+        dynamo=False,
+    )
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino.Core().compile_model(str(path), "CPU", exact)
+    for count in (1, 5):
+        batch = crops(count)
+        with torch.inference_mode():
+            expected = graph(torch.from_numpy(batch)).numpy()
+        assert expected.shape == (count, 2)
+        np.testing.assert_allclose(session.run(None, {"crops": batch})[0], expected, atol=1e-3)
+        np.testing.assert_allclose(compiled(batch)[0], expected, atol=1e-3)
+
+
+def test_a_checkpoint_loads_as_it_was_saved(graph: ClassifierGraph, tmp_path: Path) -> None:
+    saved = {"weights": graph.network.state_dict(), "geometry": asdict(GEOMETRY)}
+    save_checkpoint(saved, tmp_path / "best.pt")
+    loaded = load_classifier(tmp_path / "best.pt")
+    assert loaded.geometry == GEOMETRY
+    with torch.inference_mode():
+        batch = torch.from_numpy(crops(2))
+        assert torch.equal(loaded(batch), graph(batch))
+
+
+def test_a_checkpoint_of_something_else_is_refused_in_one_line(tmp_path: Path) -> None:
+    save_checkpoint({"weights": {}, "geometry": asdict(GEOMETRY)}, tmp_path / "best.pt")
+    with pytest.raises(DataError, match="does not hold a classifier") as refused:
+        load_classifier(tmp_path / "best.pt")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_geometry_that_the_network_cannot_take_is_refused() -> None:
+    with pytest.raises(ValueError, match="multiple of 32"):
+        ClassifierGeometry(size=160, visible=100)
+    with pytest.raises(ValueError, match="at most size"):
+        ClassifierGeometry(size=64, visible=96)
