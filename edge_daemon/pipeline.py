@@ -144,7 +144,7 @@ class Pipeline:
             stage_px = None
             if frame.stage is not None and frame.um_per_px is not None:
                 stage_px = (frame.stage.x_um / frame.um_per_px, frame.stage.y_um / frame.um_per_px)
-            placement = self.slide_map.place(frame.pixels, frame.field, stage_px)
+            placement = self.slide_map.place(frame.pixels, found.boxes, frame.field, stage_px)
             sightings = _sightings(found, nucleated, verdicts)
             ids = self.slide_map.add(placement, sightings, width, height)
         return dataclasses.replace(

@@ -1,24 +1,28 @@
 """Where two frames show the same place: the shift between them, found in the pictures.
 
-Red cells all look alike, so a small overlap can correlate well by chance: over a thousand pairs
-of different fields the best false correlation reached 0.85, with 8 % of the frame in common.
-What tells true from false is correlation *and* overlap together: Fisher's z of the correlation
-times the root of the overlap, which is how a correlation's significance grows with the number of
-samples. On the same pairs it stayed below 0.56 for different fields (0.44 for 99 % of them), and
-above 0.66 for fields that share a quarter of the frame under noise and vignetting.
+Red cells all look alike, so two tests must agree before a shift is believed:
+
+* the *pictures* correlate in the overlap. A small overlap correlates well by chance (0.85 with 8 %
+  of the frame in common, the best of a thousand pairs of different fields), so correlation and
+  overlap are judged together: Fisher's z of the correlation times the root of the overlap, as the
+  significance of a correlation grows with its samples. Different fields stayed below 0.56;
+* the *cells* in the overlap are the same cells: a single red cell laid over another correlates
+  too, but three cells and more are not arranged alike in two places.
 
 A shift nobody can prove is not reported: the caller then knows that the position is lost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+from edge_daemon.vision.boxes import area, clip, iou
 
 Shift: TypeAlias = tuple[float, float]
 """``(dx, dy)`` in pixels of the frame: where the second frame's corner lies in the first."""
@@ -27,11 +31,16 @@ THUMB_SIDE_PX = 192
 """Longer side of the pictures that are correlated: a red cell stays some 25 px wide."""
 MIN_OVERLAP = 0.08
 """Share of the frame that must be common to two frames before a shift can be proven."""
+SAME_CELLS = 3
+"""Fewest cells that both frames must show alike in the overlap; two do if there are no others."""
+SAME_CELL_SHARE = 0.6
+"""Share of the cells in the overlap that both frames must show alike."""
 SIGNIFICANCE = 0.6
 """Fisher's z times the root of the overlap that proves a shift among all possible shifts."""
 EXPECTED_SIGNIFICANCE = 0.35
 """The same for a shift close to where it was expected: few alternatives, little chance."""
 _PROPOSALS = 4
+_SAME_BOX_IOU = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +48,14 @@ class View:
     """What registration keeps of a frame of ``width`` by ``height`` pixels.
 
     ``thumb``: float32 ``[h, w]``, a small picture without its slow changes of brightness;
-    ``px_per_thumb``: frame pixels per thumb pixel.
+    ``px_per_thumb``: frame pixels per thumb pixel. ``boxes``: float32 ``[N, 4]``, its cells.
     """
 
     width: int
     height: int
     thumb: npt.NDArray[np.float32]
     px_per_thumb: float
+    boxes: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -62,8 +72,8 @@ class Match:
         return float(np.arctanh(np.clip(self.correlation, -1, 0.999)) * np.sqrt(self.overlap))
 
 
-def view_of(pixels: npt.NDArray[np.uint8]) -> View:
-    """Reduce a frame (RGB uint8 ``[h, w, 3]``) to what registration needs."""
+def view_of(pixels: npt.NDArray[np.uint8], boxes: npt.NDArray[np.float32]) -> View:
+    """Reduce a frame (RGB uint8 ``[h, w, 3]``) and its cells to what registration needs."""
     height, width = pixels.shape[:2]
     scale = min(1.0, THUMB_SIDE_PX / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -72,7 +82,7 @@ def view_of(pixels: npt.NDArray[np.uint8]) -> View:
     picture = green.astype(np.float32)
     # Illumination belongs to the microscope, not to the slide: it must not correlate.
     picture -= cv2.GaussianBlur(picture, (0, 0), size[0] / 16)
-    return View(width, height, picture, width / size[0])
+    return View(width, height, picture, width / size[0], boxes)
 
 
 def find(first: View, second: View) -> Match | None:
@@ -80,16 +90,21 @@ def find(first: View, second: View) -> Match | None:
     if (first.width, first.height) != (second.width, second.height):
         return None
     reach_px = 2 * first.px_per_thumb
-    found = _best(first, second, _proposals(first, second), reach_px)
-    return found if found is not None and found.significance >= SIGNIFICANCE else None
+    candidates = [
+        found
+        for found in _correlated(first, second, _proposals(first, second), reach_px)
+        if found.significance >= SIGNIFICANCE and _same_cells(first, second, found.shift)
+    ]
+    return max(candidates, key=lambda found: found.significance, default=None)
 
 
 def confirm(first: View, second: View, expected: Shift) -> Match | None:
     """Like :func:`find`, but only near ``expected`` (from a stage, or a path): cheap and sure."""
     if (first.width, first.height) != (second.width, second.height):
         return None
-    found = _best(first, second, [expected], reach_px=0.06 * first.width)
-    return found if found is not None and found.significance >= EXPECTED_SIGNIFICANCE else None
+    for found in _correlated(first, second, [expected], reach_px=0.06 * first.width):
+        return found if found.significance >= EXPECTED_SIGNIFICANCE else None
+    return None
 
 
 def overlap_of(shift: Shift, width: int, height: int) -> float:
@@ -99,10 +114,37 @@ def overlap_of(shift: Shift, width: int, height: int) -> float:
     return common_x * common_y / (width * height)
 
 
-def _best(first: View, second: View, shifts: Iterable[Shift], reach_px: float) -> Match | None:
-    """The most significant shift within ``reach_px`` of any of ``shifts``."""
-    found = [_correlate(first, second, shift, reach_px) for shift in shifts]
-    return max((m for m in found if m is not None), key=lambda m: m.significance, default=None)
+def _same_cells(first: View, second: View, shift: Shift) -> bool:
+    """Whether the two frames show the same cells where they overlap."""
+    offset = np.array([*shift, *shift], np.float32)
+    size = np.array([0, 0, first.width, first.height], np.float32)
+    common = clip(size, size + offset)
+    here, there = (_mostly_inside(boxes, common) for boxes in (first.boxes, second.boxes + offset))
+    same = iou(here[:, None], there[None]) > _SAME_BOX_IOU
+    shared = int(min(same.any(axis=1).sum(), same.any(axis=0).sum()))
+    most = max(len(here), len(there))
+    if most < SAME_CELLS:
+        return shared == most == SAME_CELLS - 1
+    return shared >= max(SAME_CELLS, SAME_CELL_SHARE * most)
+
+
+def _mostly_inside(
+    boxes: npt.NDArray[np.float32], frame: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Boxes cut at ``frame``, without those of which less than a third is left."""
+    inside = clip(boxes, frame)
+    kept: npt.NDArray[np.float32] = inside[area(inside) > area(boxes) / 3]
+    return kept
+
+
+def _correlated(
+    first: View, second: View, shifts: Iterable[Shift], reach_px: float
+) -> Iterator[Match]:
+    """The best-correlated shift within ``reach_px`` of each of ``shifts``."""
+    for shift in shifts:
+        found = _correlate(first, second, shift, reach_px)
+        if found is not None:
+            yield found
 
 
 def _correlate(first: View, second: View, shift: Shift, reach_px: float) -> Match | None:

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_daemon.contract.terms import KINDS, CellKind, CellLabel
+from edge_daemon.vision.boxes import area, clip, iou
 from edge_daemon.vision.register import Match, View, confirm, find, overlap_of, view_of
 
 Tie: TypeAlias = Literal["first", "stage", "image", "lost"]
@@ -59,6 +60,9 @@ class UniqueCell:
     seen_in: npt.NDArray[np.float64]
     """The frame of the best view, as a rectangle in slide pixels."""
     rank: tuple[bool, float]
+    centre_seen: bool
+    """Whether the best view shows the cell's centre. A cell counts by its centre: otherwise every
+    sliver at the rim of a scan would be counted, and by the neighbouring scan again."""
     label: CellLabel | None
     p_blast: float | None
 
@@ -111,6 +115,7 @@ class SlideMap:
     def __init__(self) -> None:
         self._field: int | None = None
         self._frames: deque[_Placed] = deque(maxlen=KEPT_VIEWS)
+        self._steps: deque[tuple[float, float]] = deque(maxlen=4)
         self._islands: dict[int, _Island] = {}
         self._next_island = 0
         self._next_cell = 0
@@ -122,6 +127,7 @@ class SlideMap:
     def place(
         self,
         pixels: npt.NDArray[np.uint8],
+        boxes: npt.NDArray[np.float32],
         frame_field: int,
         stage_px: tuple[float, float] | None = None,
     ) -> Placement:
@@ -129,13 +135,14 @@ class SlideMap:
 
         Args:
             pixels: RGB uint8 ``[h, w, 3]``.
+            boxes: float32 ``[N, 4]``, x0, y0, x1, y1 of its cells of all kinds, in its pixels.
             frame_field: frames of different fields are never compared.
             stage_px: position of the stage in pixels of the frame, when there is a stage.
         """
         if frame_field != self._field:
             self._close_field()
             self._field = frame_field
-        view = view_of(pixels)
+        view = view_of(pixels, boxes)
         placed, tie = self._locate(view, stage_px)
         self._frames.append(placed)
         self._islands[placed.island].covered.update(
@@ -170,12 +177,12 @@ class SlideMap:
 
     def count(self, kind: CellKind, label: CellLabel | None = None) -> int:
         """Unique cells of a kind on the slide so far, of one label or of all."""
-        closed = sum(
+        counted = self._closed_cells + self._in_view()
+        return sum(
             n
-            for (its_kind, its_label), n in self._closed_cells.items()
+            for (its_kind, its_label), n in counted.items()
             if its_kind == kind and label in (None, its_label)
         )
-        return closed + sum(c.kind == kind and label in (None, c.label) for c in self.cells())
 
     @property
     def area_px(self) -> float:
@@ -206,11 +213,23 @@ class SlideMap:
             with_stage = [f for f in recent if f.stage_px is not None]
             if with_stage:
                 return self._by_stage(view, stage_px, with_stage)
+        for shift in self._steps if recent else ():
+            found = confirm(recent[0].view, view, shift)
+            if found is not None:
+                return recent[0], found
         for earlier in recent:
             found = find(earlier.view, view)
             if found is not None:
+                if earlier is recent[0]:
+                    self._remember_step(found.shift)
                 return earlier, found
         return None, nothing
+
+    def _remember_step(self, shift: tuple[float, float]) -> None:
+        """A scan takes few different steps: along a row, back along the next, and between rows."""
+        alike = [s for s in self._steps if max(abs(s[0] - shift[0]), abs(s[1] - shift[1])) < 20]
+        if not alike:
+            self._steps.append(shift)
 
     @staticmethod
     def _by_stage(
@@ -283,28 +302,31 @@ class SlideMap:
         known: UniqueCell | None,
     ) -> UniqueCell:
         """The unique cell of a sighting: a new one, or the known one with its best view kept."""
-        whole = bool((box[:2] > frame[:2] + 2).all() and (box[2:] < frame[2:] - 2).all())
-        rank = (whole, sighting.score if whole else _size(box))
-        if known is None:
-            self._next_cell += 1
-            return UniqueCell(
-                self._next_cell - 1,
-                sighting.kind,
-                box,
-                frame,
-                rank,
-                sighting.label,
-                sighting.p_blast,
-            )
-        if rank > known.rank:
-            return UniqueCell(
-                known.id, sighting.kind, box, frame, rank, sighting.label, sighting.p_blast
-            )
-        return known
+        cut_low, cut_high = box[:2] < frame[:2] + 2, box[2:] > frame[2:] - 2
+        cut = cut_low | cut_high
+        whole = not cut.any()
+        rank = (whole, sighting.score if whole else float(area(box)))
+        if known is not None and rank <= known.rank:
+            return known
+        self._next_cell += known is None
+        return UniqueCell(
+            id=self._next_cell - 1 if known is None else known.id,
+            kind=sighting.kind,
+            box=box,
+            seen_in=frame,
+            rank=rank,
+            centre_seen=whole or _shows_centre(box[2:] - box[:2], cut),
+            label=sighting.label,
+            p_blast=sighting.p_blast,
+        )
+
+    def _in_view(self) -> Counter[tuple[CellKind, CellLabel | None]]:
+        """The counted cells of the field in view."""
+        return Counter((cell.kind, cell.label) for cell in self.cells() if cell.centre_seen)
 
     def _close_field(self) -> None:
         """Frames of other fields cannot overlap what comes: keep their counts, free the rest."""
-        self._closed_cells.update((cell.kind, cell.label) for cell in self.cells())
+        self._closed_cells += self._in_view()
         self._closed_area_px += sum(map(_area, self._islands.values()))
         self._frames.clear()
         self._islands.clear()
@@ -322,16 +344,16 @@ def _assign(
     old = np.array([cell.box for cell in known])
     seen_in = np.array([cell.seen_in for cell in known])
     # Each box as the other's frame would have shown it.
-    new_there = _clip(boxes[:, None], seen_in[None])
-    old_here = _clip(old[None], frame)
-    iou = _iou(new_there, old_here)
+    new_there = clip(boxes[:, None], seen_in[None])
+    old_here = clip(old[None], frame)
+    overlap = iou(new_there, old_here)
     kinds = np.array([KINDS.index(s.kind) for s in sightings])
     old_kinds = np.array([KINDS.index(cell.kind) for cell in known])
-    iou[kinds[:, None] != old_kinds[None]] = 0.0
+    overlap[kinds[:, None] != old_kinds[None]] = 0.0
     matched: dict[int, UniqueCell] = {}
     taken: set[int] = set()
-    rows, columns = np.nonzero(iou > SAME_CELL_IOU)
-    for at in np.argsort(-iou[rows, columns], kind="stable"):
+    rows, columns = np.nonzero(overlap > SAME_CELL_IOU)
+    for at in np.argsort(-overlap[rows, columns], kind="stable"):
         row, column = int(rows[at]), int(columns[at])
         if row not in matched and column not in taken:
             matched[row] = known[column]
@@ -339,25 +361,13 @@ def _assign(
     return matched
 
 
-def _clip(
-    boxes: npt.NDArray[np.float64], frames: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    low = np.maximum(boxes[..., :2], frames[..., :2])
-    high = np.minimum(boxes[..., 2:], frames[..., 2:])
-    return np.concatenate([low, np.maximum(low, high)], axis=-1)
+def _shows_centre(sides: npt.NDArray[np.float64], cut: npt.NDArray[np.bool_]) -> bool:
+    """Whether a box cut by the border of its frame still shows the centre of its round cell.
 
-
-def _iou(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    inter = np.clip(
-        np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None
-    ).prod(-1)
-    union = (a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1) - inter
-    result: npt.NDArray[np.float64] = inter / np.maximum(union, 1e-9)
-    return result
-
-
-def _size(box: npt.NDArray[np.float64]) -> float:
-    return float((box[2] - box[0]) * (box[3] - box[1]))
+    The uncut side tells the diameter; in a corner the longer one does, which is all there is.
+    """
+    diameter = sides[~cut].max() if not cut.all() else sides.max()
+    return bool((sides >= diameter / 2).all())
 
 
 def _buckets(box: npt.NDArray[np.float64]) -> list[tuple[int, int]]:
