@@ -292,9 +292,8 @@ def _beads(
     centres += rng.normal(0, 0.22 * spacing_um, centres.shape)
     radii = bead_um * rng.uniform(0.75, 1.15, len(centres))
     deep = rng.random(len(centres)) < 0.4
-    return np.maximum(
-        0.6 * dots(grid, centres[deep], radii[deep]), dots(grid, centres[~deep], radii[~deep])
-    )
+    pale = 0.6 * dots(grid, centres[deep], radii[deep])
+    return np.asarray(np.maximum(pale, dots(grid, centres[~deep], radii[~deep])), np.float32)
 
 
 def _assembled(
