@@ -107,7 +107,8 @@ def shows_nucleus(pixels: Picture, um_per_px: float, light: Light) -> bool:
 def _purple(pixels: Picture, light: Light) -> npt.NDArray[np.bool_]:
     """Where half the picture's size is as purple as a nucleus."""
     small = cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    density = np.log(np.array(light.plasma) / np.maximum(small, 1))
+    levels = np.maximum(np.arange(256, dtype=np.float32), 1)[:, None]
+    density = cv2.LUT(small, np.log(np.array(light.plasma, np.float32) / levels)[None])
     purple = density[..., 1] + density[..., 0] - density[..., 2]
     return np.asarray(purple > NUCLEUS_PURPLE * light.red_cell[1], np.bool_)
 
@@ -137,9 +138,10 @@ def _plasma(
 ) -> npt.NDArray[np.float32]:
     """Plasma over the whole frame: the colour of what is pale nearby, with the frame's grain."""
     pixels = frame.pixels.astype(np.float32)
-    pale = np.abs(np.log(np.array(light.plasma, np.float32) / np.maximum(pixels, 1))).max(axis=2)
-    known = ((pale < _PALE) & ~hole).astype(np.float32)
-    known = cv2.erode(known, np.ones((5, 5), np.uint8))
+    darkest, brightest = (np.array(light.plasma) * np.exp(sign * _PALE) for sign in (-1, 1))
+    pale = cv2.inRange(frame.pixels, darkest, np.minimum(brightest, 255))
+    pale[hole] = 0
+    known = cv2.erode(pale, np.ones((5, 5), np.uint8)).astype(np.float32) / 255
     # slow changes of light: an eighth of the size is plenty, and forty times as fast
     size = (pixels.shape[1] // 8, pixels.shape[0] // 8)
     reach = size[0] / 10
@@ -149,7 +151,8 @@ def _plasma(
     light_there = cv2.GaussianBlur(light_there, (0, 0), reach)
     nearby = (light_there + 1e-4 * np.array(light.plasma, np.float32)) / amount
     colour = cv2.resize(nearby, (pixels.shape[1], pixels.shape[0]))
-    residual = (pixels - cv2.GaussianBlur(pixels, (0, 0), 2.0))[known > 0]
+    green = pixels[..., 1]
+    residual = (green - cv2.GaussianBlur(green, (0, 0), 2.0))[known > 0]
     spread = float(residual.std()) if residual.size else 1.0
-    grain = np.random.default_rng(0).normal(0, spread * 1.6, pixels.shape).astype(np.float32)
+    grain = np.random.default_rng(0).standard_normal(pixels.shape, np.float32) * (1.6 * spread)
     return np.asarray(colour + cv2.GaussianBlur(grain, (0, 0), 0.8), np.float32)

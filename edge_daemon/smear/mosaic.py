@@ -33,6 +33,7 @@ _COVERED = 0.35
 @dataclass(frozen=True, eq=False)
 class _Candidate:
     frame: AnnotatedFrame
+    healed: Picture
     light: Light
     um_per_px: float
 
@@ -97,7 +98,7 @@ class Mosaic:
 
     def _tile(self, rng: np.random.Generator, candidate: _Candidate, wanted: Light) -> Picture:
         """One frame healed, restained, scaled, and cut to the common size at a random place."""
-        pixels = relit(healed(candidate.frame, candidate.light), candidate.light, wanted)
+        pixels = relit(candidate.healed, candidate.light, wanted)
         scale = candidate.um_per_px / self._um_per_px
         size = (
             max(self._tile_w, round(pixels.shape[1] * scale)),
@@ -148,9 +149,9 @@ def _candidates(folder: Path, rng: np.random.Generator) -> list[_Candidate]:
         um_per_px = estimate_um_per_px(frame.boxes["rbc"], frame.pixels.shape[:2])
         if light is None or um_per_px is None:
             continue
-        if shows_nucleus(healed(frame, light), um_per_px, light):
-            continue
-        found.append(_Candidate(frame, light, um_per_px))
+        clean = healed(frame, light)
+        if not shows_nucleus(clean, um_per_px, light):
+            found.append(_Candidate(frame, clean, light, um_per_px))
         if len(found) == TILES:
             break
     if not found:
