@@ -46,6 +46,7 @@ class CellResult(StrictModel, json_schema_extra=_nucleated_cells_only):
     box: tuple[Pixel, Pixel, Pixel, Pixel]
     """``[x, y, width, height]`` in pixels of the captured frame, rounded to 0.1."""
     kind: CellKind
+    """Nucleated (white) cell, red cell or platelet."""
     score: Probability
     """Confidence of the detector, 0 to 1."""
     p_blast: Probability | None = Field(default=None, exclude_if=_absent)

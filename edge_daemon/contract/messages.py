@@ -7,7 +7,7 @@ strict: another version, an unknown field or a truncated text is refused with on
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError, model_validator
 
@@ -57,7 +57,26 @@ CommandName: TypeAlias = Literal[
 ]
 
 
-class FrameResult(FromDevice):
+def _outcome_decides(schema: dict[str, Any]) -> None:
+    """Say in the JSON Schema too what an outcome allows."""
+    schema["if"] = {"properties": {"outcome": {"const": "analysed"}}}
+    schema["then"] = {
+        "properties": {
+            "reason": {"type": "null"},
+            "width": {"type": "integer"},
+            "height": {"type": "integer"},
+        }
+    }
+    schema["else"] = {
+        "properties": {
+            "reason": {"type": "string"},
+            "saturated": {"const": False},
+            "cells": {"maxItems": 0},
+        }
+    }
+
+
+class FrameResult(FromDevice, json_schema_extra=_outcome_decides):
     """What became of one captured frame, and the cells in it."""
 
     schema_id: Literal["leukoedge.frame/1"] = Field(default="leukoedge.frame/1", alias="schema")
@@ -69,17 +88,23 @@ class FrameResult(FromDevice):
     source: Annotated[str, Field(min_length=1, max_length=1024)]
     """Where the picture came from: file name, camera, ``sim://...``."""
     captured_at: UtcTime
+    """When the camera took it, or the file was read."""
     outcome: Outcome
     reason: Reason | None = None
     """One line for the operator; present exactly when the frame was not analysed."""
     quality: FrameQuality | None = None
+    """What the quality gate measured; null when it did not come to that."""
     stage: StagePoint | None = None
+    """Where the stage stood; null without a stage."""
     timings_ms: dict[StageName, Milliseconds] = Field(default_factory=dict)
+    """Time each stage of the pipeline took, in milliseconds."""
     width: Annotated[int, Field(gt=0)] | None = None
     """Width of the captured frame in pixels; null when it could not be read."""
     height: Annotated[int, Field(gt=0)] | None = None
     um_per_px: Annotated[float, Field(gt=0.0)] | None = None
+    """Size of a pixel in the smear, in um; null when it is unknown."""
     um_per_px_from: ScaleOrigin = "unknown"
+    """Given by the configuration, estimated from the red cells in view, or unknown."""
     saturated: bool = False
     """True when more cells were found than are reported: the counts are then lower bounds."""
     counts: CellCounts = CellCounts()
@@ -115,6 +140,7 @@ class SlideSummary(FromDevice):
     """Unique nucleated cells that were classified: the denominator of the blast fraction."""
     blasts: Count
     uncertain: Count
+    """Cells inside the abstain band: neither blast nor normal."""
     blast_fraction: BlastFraction | None
     """Null exactly when no nucleated cell was counted."""
     saturated_frames: Count = 0
@@ -192,12 +218,15 @@ class Health(FromDevice):
     fps: Annotated[float, Field(ge=0.0)]
     """Frames per second that reached an outcome since the last health message."""
     frames: FrameCounts
+    """How the frames of the slide in work ended so far."""
     latency: dict[StageName, Latency]
+    """Time per frame, by stage of the pipeline."""
     queues: dict[StageName, Count]
     """Frames waiting before each stage."""
     drops: dict[Reason, Count]
     """Frames dropped so far, by cause."""
     temperatures_c: dict[str, float] = Field(default_factory=dict)
+    """Temperatures in degrees Celsius, by the name of the sensor."""
     disk_free_bytes: Count | None = None
     memory_bytes: Count | None = None
     """Resident memory of the daemon."""
@@ -254,13 +283,20 @@ _KNOWN = tuple(str(model.model_fields["schema_id"].default) for model in MESSAGE
 def parse_message(payload: bytes | str) -> Message:
     """Read one JSON message.
 
+    Fields that have a default here must still be present there: a result without its list of
+    cells is not a result with none.
+
     Raises:
         MessageError: one line naming the schema and the first field that is wrong.
     """
     try:
-        return _MESSAGE.validate_json(payload, strict=True)
+        message = _MESSAGE.validate_json(payload, strict=True)
     except ValidationError as error:
         raise MessageError(f"message refused: {_first_fault(error)}") from None
+    absent = sorted(set(type(message).model_fields) - message.model_fields_set)
+    if absent:
+        raise MessageError(f"message refused: {message.schema_id}: {absent[0]}: field is missing")
+    return message
 
 
 def _first_fault(error: ValidationError) -> str:

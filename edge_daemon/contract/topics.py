@@ -1,8 +1,8 @@
-"""Where each message goes: the topics below ``leukoedge/v1/<site>/<device>/``, built and read.
+"""Where each message goes and how: one row per kind of message, below ``leukoedge/v1/``.
 
-Names are checked before they become part of a topic: a slide called ``a/#`` would otherwise land
-on another leaf or subscribe to everything. :func:`topic_of` is the one place that says which
-message goes where; :func:`parse_topic` is its inverse.
+Topics are built from these rows, read by them, and documented from them. Names are checked before
+they become part of a topic: a slide called ``a/#`` would otherwise land on another leaf or
+subscribe to everything.
 """
 
 from __future__ import annotations
@@ -27,12 +27,51 @@ from edge_daemon.contract.messages import (
 from edge_daemon.errors import MessageError
 
 ROOT = "leukoedge/v1"
+HEALTH_EXPIRES_S = 60
+"""A health message older than this misleads rather than informs."""
 
 Leaf: TypeAlias = Literal[
     "status", "health", "frame", "crop", "summary", "command", "reply", "receipt"
 ]
 
+
+@dataclass(frozen=True)
+class Channel:
+    """How one kind of message travels."""
+
+    leaf: Leaf
+    model: type[Message]
+    path: str
+    """Topic below the device; ``{fields}`` are fields of the message."""
+    by: Literal["device", "central side"] = "device"
+    qos: Literal[0, 1] = 1
+    retained: bool = False
+    stored: bool = True
+    """True when it waits in the outbox until it is delivered."""
+    expires_s: int | None = None
+
+    @property
+    def address(self) -> str:
+        """The topic with its ``{parameters}``."""
+        return f"{ROOT}/{{site}}/{{device}}/{self.path}"
+
+
+CHANNELS = (
+    Channel("status", Status, "status", retained=True, stored=False),
+    Channel("health", Health, "health", qos=0, stored=False, expires_s=HEALTH_EXPIRES_S),
+    Channel("frame", FrameResult, "slide/{slide}/frame"),
+    Channel("crop", Crop, "slide/{slide}/crop/{unique_id}"),
+    Channel("summary", SlideSummary, "slide/{slide}/summary", retained=True),
+    Channel("command", Command, "cmd/{name}", by="central side", stored=False),
+    Channel("reply", CommandReply, "cmd/{name}/reply"),
+    Channel("receipt", Receipt, "receipt", by="central side", stored=False),
+)
+_BY_MODEL: dict[type[Message], Channel] = {channel.model: channel for channel in CHANNELS}
 _NAME = re.compile(NAME_PATTERN)
+_PATTERNS = [
+    (re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[A-Za-z0-9][A-Za-z0-9._-]{0,63})", c.address)), c)
+    for c in CHANNELS
+]
 
 
 @dataclass(frozen=True)
@@ -72,31 +111,14 @@ def device_root(site: str, device: str) -> str:
     return f"{ROOT}/{check_name(site, 'site')}/{check_name(device, 'device')}"
 
 
-def slide_root(site: str, device: str, slide: str) -> str:
-    """``leukoedge/v1/<site>/<device>/slide/<slide>``."""
-    return f"{device_root(site, device)}/slide/{check_name(slide, 'slide')}"
+def channel_of(message: Message) -> Channel:
+    """How a message travels."""
+    return _BY_MODEL[type(message)]
 
 
 def topic_of(message: Message) -> str:
     """The topic a message is published on."""
-    root = device_root(message.site, message.device)
-    match message:
-        case FrameResult():
-            return f"{root}/slide/{message.slide}/frame"
-        case SlideSummary():
-            return f"{root}/slide/{message.slide}/summary"
-        case Crop():
-            return f"{root}/slide/{message.slide}/crop/{message.unique_id}"
-        case Status():
-            return f"{root}/status"
-        case Health():
-            return f"{root}/health"
-        case Command():
-            return f"{root}/cmd/{message.name}"
-        case CommandReply():
-            return f"{root}/cmd/{message.name}/reply"
-        case Receipt():
-            return f"{root}/receipt"
+    return channel_of(message).address.format_map(vars(message))
 
 
 def parse_topic(topic: str) -> Topic:
@@ -105,17 +127,10 @@ def parse_topic(topic: str) -> Topic:
     Raises:
         MessageError: the topic is not one of this contract.
     """
-    prefix = f"{ROOT}/"
-    if topic.startswith(prefix) and all(map(_NAME.fullmatch, topic[len(prefix) :].split("/"))):
-        match topic[len(prefix) :].split("/"):
-            case [site, device, ("status" | "health" | "receipt") as leaf]:
-                return Topic(site, device, leaf)
-            case [site, device, "slide", slide, ("frame" | "summary") as leaf]:
-                return Topic(site, device, leaf, slide)
-            case [site, device, "slide", slide, "crop", cell]:
-                return Topic(site, device, "crop", slide, cell)
-            case [site, device, "cmd", name]:
-                return Topic(site, device, "command", None, name)
-            case [site, device, "cmd", name, "reply"]:
-                return Topic(site, device, "reply", None, name)
+    for pattern, channel in _PATTERNS:
+        found = pattern.fullmatch(topic)
+        if found is not None:
+            parts = found.groupdict()
+            item = parts.get("unique_id") or parts.get("name")
+            return Topic(parts["site"], parts["device"], channel.leaf, parts.get("slide"), item)
     raise MessageError(f"topic {topic[:120]!r} is not one of {ROOT}/<site>/<device>/...")

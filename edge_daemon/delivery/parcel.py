@@ -1,7 +1,7 @@
-"""How each message travels: topic, quality of service, retained or not, and what it is worth.
+"""A message wrapped for its way: topic, quality of service, retained or not, and what it is worth.
 
-This is the delivery table of the contract in code. A :class:`Parcel` is what the outbox stores and
-what the publisher hands to the broker; neither of them looks inside.
+A :class:`Parcel` is what the outbox stores and what the publisher hands to the broker; neither of
+them looks inside.
 """
 
 from __future__ import annotations
@@ -18,13 +18,10 @@ from edge_daemon.contract.messages import (
     SlideSummary,
     Status,
 )
-from edge_daemon.contract.topics import topic_of
+from edge_daemon.contract.topics import channel_of, topic_of
 from edge_daemon.errors import MessageError
 
 MAX_CROP_BYTES = 64 * 1024
-HEALTH_EXPIRES_S = 60
-"""A health message older than this misleads rather than informs."""
-
 JSON_TYPE = "application/json"
 JPEG_TYPE = "image/jpeg"
 
@@ -86,6 +83,7 @@ Lasting: TypeAlias = FrameResult | SlideSummary | CommandReply
 
 def parcel_of(message: Lasting | Status | Health) -> Parcel:
     """Wrap a JSON message as its kind prescribes."""
+    channel = channel_of(message)
     worth = Worth.VITAL
     if isinstance(message, FrameResult) and not _is_suspicious(message):
         worth = Worth.RESULT
@@ -94,10 +92,10 @@ def parcel_of(message: Lasting | Status | Health) -> Parcel:
         payload=message.to_json(),
         boot_id=message.boot_id,
         seq=message.seq,
-        qos=0 if isinstance(message, Health) else 1,
-        retain=isinstance(message, SlideSummary | Status),
+        qos=channel.qos,
+        retain=channel.retained,
         worth=worth,
-        expires_s=HEALTH_EXPIRES_S if isinstance(message, Health) else None,
+        expires_s=channel.expires_s,
     )
 
 
