@@ -34,8 +34,8 @@ Every message is one JSON object on one topic below `{ROOT}/<site>/<device>/`, e
 crop, which is a JPEG whose JSON travels beside it as the MQTT 5 user property `about`. Devices send
 MQTT 5, and 3.1.1 where the broker knows no other. A receiver drops repeats by (`device`, `boot_id`,
 `seq`); a hole in `record` is a message that was lost or is still on its way. Unknown fields,
-missing fields and unknown versions are refused. A name is 1 to 64 letters, digits, `.`, `_` or `-`, the
-first a letter or digit. `asyncapi.json` says the same for tools (AsyncAPI 3.0), each
+missing fields and unknown versions are refused. A name is 1 to 64 letters, digits, `.`, `_` or
+`-`, the first a letter or digit. `asyncapi.json` says the same for tools (AsyncAPI 3.0), each
 `*.schema.json` is a JSON Schema (draft 2020-12).
 
 | message | topic below the device | from | QoS | retained | kept until delivered |
