@@ -92,7 +92,7 @@ def fit_classifier(
     config = ClassifierConfig(
         data, weights, epochs=epochs or ClassifierConfig.epochs, seed=seed, threads=threads
     )
-    fit(config, out)
+    fit(config, out, lambda line: typer.echo(" ".join(f"{k}={v:.4g}" for k, v in line.items())))
     evaluate_classifier(out, data)
 
 

