@@ -63,11 +63,12 @@ def load_detector_run(folder: Path) -> TrainedRun:
     figures = {name: value for name, value in best.items() if isinstance(value, dict)}
     figures.pop("thresholds")
     config = _read_json(folder / "config.json")
+    rendered = "" if best.get("rendered", True) else " --no-rendered"
     pasted = (C_NMC,) if config.get("cut_out_cells") else ()
     return TrainedRun(
         role=RoleDraft("detector", spec, DetectorGraph(detector), flattened(figures)),
         finished=_modified(folder / BEST),
-        command=f"leuko-train fit-detector --out {folder.name}",
+        command=_fit_command("detector", folder, config) + rendered,
         data=(BCCD, TXL_PBC, *pasted, IMAGENET_WEIGHTS),
         train_groups_sha256=_train_groups(config) if pasted else None,
     )
@@ -81,9 +82,10 @@ def load_classifier_run(folder: Path) -> TrainedRun:
         ExportError: the figures are missing or older than the weights.
     """
     require_run_folder(folder)
+    from trainer.fit_classifier import BEST
     from trainer.models.classifier import load_classifier
 
-    weights, figures = folder / "best.pt", folder / "metrics.json"
+    weights, figures = folder / BEST, folder / "metrics.json"
     graph = load_classifier(weights)
     metrics = _read_json(figures)
     if _modified(figures) < _modified(weights):
@@ -106,7 +108,7 @@ def load_classifier_run(folder: Path) -> TrainedRun:
     return TrainedRun(
         role=RoleDraft("classifier", spec, graph, flattened(shown)),
         finished=_modified(weights),
-        command=f"leuko-train fit-classifier --out {folder.name}",
+        command=_fit_command("classifier", folder, config),
         data=(C_NMC, BCCD, TXL_PBC, IMAGENET_WEIGHTS),
         train_groups_sha256=_train_groups(config),
     )
@@ -135,6 +137,12 @@ def _flat(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, float]]:
         yield from _flat({"low": value[0], "high": value[1]}, path)
     elif isinstance(value, int | float) and math.isfinite(value):
         yield ".".join(path), float(value)
+
+
+def _fit_command(network: str, folder: Path, config: Mapping[str, Any]) -> str:
+    """The command that trains ``folder`` again, given the data by ``LEUKO_DATA``."""
+    chosen = [f"--{name} {config[name]}" for name in ("epochs", "seed") if name in config]
+    return " ".join([f"leuko-train fit-{network} --out {folder.name}", *chosen])
 
 
 def _train_groups(config: Mapping[str, Any]) -> str | None:

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from edge_daemon.contract.bundle import load_bundle
+from edge_daemon.contract.bundle import RoleName, load_bundle
+from edge_daemon.engines.golden import check_golden
+from edge_daemon.engines.names import EngineChoice
+from edge_daemon.engines.select import open_engine
 from edge_daemon.errors import BundleError
 from exporter.bundle import verify_bundle, write_bundle
 from exporter.errors import ExportError
@@ -36,6 +39,18 @@ def test_every_model_is_proven(small_bundle: Path) -> None:
         ("detector", "fp32"),
         ("classifier", "fp32"),
     ]
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("role", ["detector", "classifier"])
+def test_the_daemons_engines_pass_the_golden_set(
+    small_bundle: Path, role: RoleName, engine: EngineChoice
+) -> None:
+    bundle = load_bundle(small_bundle)
+    opened = open_engine(bundle, role, engine=engine, precision="fp32", threads=1)
+    result = check_golden(opened, bundle, role)
+    opened.close()
+    assert result.max_abs < 1e-4
 
 
 @pytest.fixture(scope="module")

@@ -82,7 +82,7 @@ def classifier_run(tmp_path: Path, data: Path) -> Path:
     metrics = {"calibration": CALIBRATION, "on_black": black, "normal_blood": blood}
     _write_json(run / "metrics.json", metrics)
     cells = digest_of(read_manifest(data / "cnmc2019"))
-    _write_json(run / "config.json", {"data": str(data), "cells": cells})
+    _write_json(run / "config.json", {"data": str(data), "cells": cells, "epochs": 7, "seed": 3})
     return run
 
 
@@ -119,7 +119,10 @@ def test_provenance_names_data_split_and_commands(detector_run: Path, classifier
     assert provenance.train_groups_sha256 == hashlib.sha256(b"G1\nG2").hexdigest()
     names = [source.name for source in provenance.data]
     assert len(names) == len(set(names)) == 4
-    assert "leuko-export bundle --detector detector-1" in provenance.command
+    fit_detector, fit_classifier, export = provenance.command.splitlines()
+    assert fit_detector == "leuko-train fit-detector --out detector-1"
+    assert fit_classifier == "leuko-train fit-classifier --out classifier-1 --epochs 7 --seed 3"
+    assert export.startswith("leuko-export bundle --detector detector-1 --classifier classifier-1")
     assert str(detector_run.parent) not in provenance.model_dump_json()
 
 
