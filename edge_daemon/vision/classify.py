@@ -40,8 +40,8 @@ def judge_cells(logits: npt.NDArray[np.floating], role: ClassifierRole) -> Verdi
         a broken number must neither clear nor accuse a cell.
     """
     scaled = logits.astype(np.float64) / role.temperature
-    shifted = scaled - scaled.max(axis=1, keepdims=True, initial=-np.inf)
     with np.errstate(invalid="ignore"):
+        shifted = scaled - scaled.max(axis=1, keepdims=True, initial=-np.inf)
         weights = np.exp(shifted)
         p_blast = weights[:, role.classes.index("blast")] / weights.sum(axis=1)
     broken = ~np.isfinite(p_blast)

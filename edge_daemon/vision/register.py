@@ -41,6 +41,7 @@ EXPECTED_SIGNIFICANCE = 0.35
 """The same for a shift close to where it was expected: few alternatives, little chance."""
 _PROPOSALS = 4
 _SAME_BOX_IOU = 0.5
+_LEAST_STRUCTURE = 1.0  # grey levels; empty glass with sensor noise has less after shrinking
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +160,8 @@ def _correlate(first: View, second: View, shift: Shift, reach_px: float) -> Matc
     if (x1 - x0) * (y1 - y0) < MIN_OVERLAP / 2 * width * height or min(x1 - x0, y1 - y0) < 8:
         return None
     template = second.thumb[y0:y1, x0:x1]
+    if template.std() < _LEAST_STRUCTURE:
+        return None
     window = first.thumb[y0 + dy - reach : y1 + dy + reach, x0 + dx - reach : x1 + dx + reach]
     response = cv2.matchTemplate(window, template, cv2.TM_CCOEFF_NORMED)
     _, peak, _, (px, py) = cv2.minMaxLoc(response)
