@@ -147,8 +147,9 @@ class Link:
         while self._connack is None and self.pump(0.1) and time.monotonic() < deadline:
             pass
         if self._connack is None:
+            silent = self.lost is None
             self._client.disconnect()
-            if self.lost is None:
+            if silent:
                 raise BrokerError(
                     f"broker {settings.url}: no answer in {settings.connect_timeout_s:g} s: "
                     "is this an MQTT port?"
@@ -322,6 +323,8 @@ def _why(error: Exception, settings: BrokerSettings) -> str:
         return f"its certificate is not trusted ({error.verify_message}): check ca_file and host"
     if isinstance(error, ssl.SSLError):
         return f"TLS failed ({error.reason}): does this port speak TLS?"
+    if isinstance(error, ConnectionResetError):
+        return f"it hung up: does this port speak {'TLS' if settings.tls else 'MQTT'}?"
     if isinstance(error, TimeoutError):
         return f"no answer in {settings.connect_timeout_s:g} s: check address and firewall"
     return f"cannot be reached ({error})"

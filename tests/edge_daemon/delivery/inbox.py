@@ -42,6 +42,11 @@ class Inbox:
     def wait_for_frames(self, count: int, timeout_s: float = 15.0) -> bool:
         return wait_until(lambda: len(self.frames) >= count, timeout_s)
 
+    def wait_for_crops(self, count: int, timeout_s: float = 15.0) -> bool:
+        return wait_until(
+            lambda: sum(r.jpeg is not None for r in self.received) >= count, timeout_s
+        )
+
     def __enter__(self) -> Inbox:  # noqa: PYI034 - typing.Self needs Python 3.11
         self.receiver.start()
         return self
