@@ -60,11 +60,12 @@ def draw_palette(rng: np.random.Generator, spread: float = 1.0) -> Palette:
     ``spread`` 0 gives the reference itself, 1 the differences seen between laboratories.
     """
     strength = np.exp(rng.normal(0, 0.12 * spread))
-    hue = rng.normal(0, 0.05 * spread, 3)
+    # cameras and lamps differ from warm to cool; a green or magenta cast would be corrected
+    warmth = rng.normal(0, 0.10 * spread) * np.array([-1.0, 0.0, 1.0])
     changed = {}
     for part in fields(Palette):
         reference: Density = getattr(WRIGHT_GIEMSA_DYES, part.name)
-        own = np.exp(rng.normal(0, 0.05 * spread) + rng.normal(0, 0.03 * spread, 3) + hue)
+        own = np.exp(rng.normal(0, 0.05 * spread) + rng.normal(0, 0.025 * spread, 3) + warmth)
         factor = own if part.name == "plasma" else own * strength
         changed[part.name] = np.asarray(reference * factor, dtype=np.float32)
     return replace(WRIGHT_GIEMSA_DYES, **changed)

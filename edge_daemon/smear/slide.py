@@ -20,8 +20,8 @@ from edge_daemon.smear.plan import PlannedCell, SmearRecipe, plan_cells
 from edge_daemon.smear.sprite import Picture
 
 _BIN_PX = 256
-_LARGEST_SPRITE_PX = 512
-"""No sprite reaches further than half of this from its anchor."""
+_LONGEST_REACH_UM = 14.0
+"""No cell reaches further than this from its middle."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,12 +104,19 @@ class VirtualSlide:
         The corner is rounded to whole pixels of the slide. Outside the slide there is plasma.
         Returns an RGB picture, uint8 ``[height_px, width_px, 3]``, and its truth.
         """
+        pixels = self.render_pixels(x_um, y_um, width_px, height_px)
+        return pixels, self.field_truth(x_um, y_um, width_px, height_px)
+
+    def render_pixels(
+        self, x_um: float, y_um: float, width_px: int = 640, height_px: int = 480
+    ) -> Picture:
+        """The picture of :meth:`render_field` without its truth."""
         left, top = self._corner_px(x_um, y_um)
         canvas = self.atlas.background(left, top, width_px, height_px)
         for cell in self._near(left, top, width_px, height_px):
             sprite = self.atlas.sprite(cell.breed, cell.variant, cell.orientation)
             sprite.paint(canvas, cell.x_px - left, cell.y_px - top)
-        return canvas, self.field_truth(x_um, y_um, width_px, height_px)
+        return canvas
 
     def field_truth(
         self, x_um: float, y_um: float, width_px: int = 640, height_px: int = 480
@@ -155,7 +162,7 @@ class VirtualSlide:
 
     def _near(self, left: int, top: int, width: int, height: int) -> list[PlannedCell]:
         """Cells whose sprite may reach into the window, in painting order."""
-        reach = _LARGEST_SPRITE_PX // 2
+        reach = int(_LONGEST_REACH_UM / self.um_per_px)
         columns = range((left - reach) // _BIN_PX, (left + width + reach) // _BIN_PX + 1)
         rows = range((top - reach) // _BIN_PX, (top + height + reach) // _BIN_PX + 1)
         found = [i for c in columns for r in rows for i in self._bins.get((c, r), ())]

@@ -186,7 +186,7 @@ class SimulatedSource:
         if defect == "empty":
             field: Picture = np.full((settings.height, settings.width, 3), _GLASS, np.uint8)
         else:
-            field, _ = self.slide.render_field(*stop.true_um, settings.width, settings.height)
+            field = self.slide.render_pixels(*stop.true_um, settings.width, settings.height)
         return self._optics.expose(
             self._rng(13, index),
             field,

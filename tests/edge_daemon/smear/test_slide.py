@@ -37,6 +37,14 @@ def test_overlapping_fields_show_the_same_pixels(slide: VirtualSlide) -> None:
     assert np.array_equal(left[100:, 200:], right[:-100, :-200])
 
 
+def test_cells_reach_into_fields_from_outside_at_fine_scale_too() -> None:
+    fine = VirtualSlide(11, 60.0, 60.0, SmearRecipe(0, 3.0, 0), RenderedAtlas(11, 0.03))
+    whole, _ = fine.render_field(0.0, 0.0, 1600, 1600)
+    for left, top in ((300, 500), (700, 200), (1100, 900)):
+        part, _ = fine.render_field(left * 0.03, top * 0.03, 200, 200)
+        assert np.array_equal(part, whole[top : top + 200, left : left + 200])
+
+
 def test_overlapping_fields_show_the_same_cells_at_the_same_place(slide: VirtualSlide) -> None:
     _, left = slide.render_field(30.0, 40.0)
     _, right = slide.render_field(30.0 + 200 * 0.075, 40.0)
