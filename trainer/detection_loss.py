@@ -80,6 +80,11 @@ def detection_loss(
         kinds: truth, int64 ``[B, M]``; :data:`NO_CELL` marks padding.
         config: weights.
     """
+    if boxes.shape[1] == 0:  # a batch of empty fields: one row of padding keeps the shapes
+        boxes, kinds = (
+            functional.pad(boxes, (0, 0, 0, 1)),
+            functional.pad(kinds, (0, 1), value=NO_CELL),
+        )
     cell, target = assign(predictions, boxes, kinds, config)
     logits = predictions.logits
     probability = logits.detach().sigmoid()
@@ -103,16 +108,13 @@ def detection_loss(
 def assign(
     predictions: Predictions, boxes: Tensor, kinds: Tensor, config: DetectionLossConfig
 ) -> tuple[Tensor, Tensor]:
-    """The cell each place answers for, int64 ``[B, P]`` (-1 none), and its score target
-    ``[B, P, kinds]`` in 0..1.
-    """  # noqa: D205 - one sentence
-    batch, places, kind_count = predictions.logits.shape
+    """Which cell each place answers for, and with which score.
+
+    ``boxes`` and ``kinds`` as in :func:`detection_loss`, with M of at least 1. Returns the index
+    of the cell, int64 ``[B, P]``, -1 for none, and the score target, ``[B, P, kinds]``, 0..1.
+    """
+    places, kind_count = predictions.logits.shape[1:]
     cells = boxes.shape[1]
-    if cells == 0:
-        return (
-            torch.full((batch, places), -1, device=boxes.device),
-            torch.zeros_like(predictions.logits),
-        )
     centres = predictions.centres[None, None]
     inside = (
         torch.cat([centres - boxes[:, :, None, :2], boxes[:, :, None, 2:] - centres], -1).amin(-1)

@@ -19,6 +19,7 @@ from torch.utils.data import Dataset, Sampler
 from trainer.data.field_augment import AugmentConfig, MarkedFrame, mosaic, photometric, single
 from trainer.data.fields import FieldSet
 from trainer.detection_loss import NO_CELL
+from trainer.parallel import Ranks
 
 Paste: TypeAlias = Callable[[MarkedFrame, np.random.Generator], MarkedFrame]
 """Puts cut-out cells onto a frame."""
@@ -131,20 +132,27 @@ class TrainingFrames(Dataset[TrainingSample]):
 
 
 class EpochOrder(Sampler[int]):
-    """A shuffled order for each epoch, known from the seed alone; yields keys of the dataset."""
+    """A shuffled order for each epoch, known from the seed alone; yields keys of the dataset.
 
-    def __init__(self, length: int, batch: int, seed: int) -> None:
+    Of every whole batch of ``batch`` frames, each rank of ``ranks`` gets its own part.
+    """
+
+    def __init__(self, length: int, batch: int, seed: int, ranks: Ranks) -> None:
+        if batch % ranks.world:
+            raise ValueError(f"a batch of {batch} cannot be shared by {ranks.world} ranks")
         self._length = length
         self._whole = length - length % batch
         self._seed = seed
+        self._ranks = ranks
         self.epoch = 0
 
     def __len__(self) -> int:
-        return self._whole
+        return self._whole // self._ranks.world
 
     def __iter__(self) -> Iterator[int]:
         order = np.random.default_rng((self._seed, self.epoch)).permutation(self._length)
-        return iter((order[: self._whole] + self.epoch * self._length).tolist())
+        own = order[self._ranks.rank : self._whole : self._ranks.world]
+        return iter((own + self.epoch * self._length).tolist())
 
 
 def collate(samples: Sequence[TrainingSample]) -> TrainingBatch:

@@ -31,7 +31,7 @@ class RenderedFields:
     Drawing a field takes a quarter of a second and more, so each is drawn once and kept (0.9 MB).
     """
 
-    def __init__(self, pool: int = 96, seeds: range = _TRAINING_SEEDS) -> None:
+    def __init__(self, pool: int = 48, seeds: range = _TRAINING_SEEDS) -> None:
         self._pool = pool
         self._seeds = seeds
         self._slides: dict[int, VirtualSlide] = {}

@@ -1,0 +1,48 @@
+"""Training in several processes at once: one per GPU, or one per share of a busy CPU.
+
+Started by ``torchrun``, each process (rank) takes its part of every batch, and the gradients are
+averaged before each step, so that all hold the same weights. Without ``torchrun`` there is one
+rank and nothing to do.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+from torch import distributed, nn
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Which process this is, and of how many."""
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """The first rank evaluates, writes and talks."""
+        return self.rank == 0
+
+    def average_gradients(self, model: nn.Module) -> None:
+        """Replace the gradients of ``model`` by their mean over all ranks."""
+        if self.world == 1:
+            return
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        distributed.all_reduce(flat)
+        flat /= self.world
+        parts = flat.split([gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+
+def join_ranks() -> Ranks:
+    """Meet the other processes that ``torchrun`` started, if it did."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return Ranks()
+    if not distributed.is_initialized():
+        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return Ranks(distributed.get_rank(), distributed.get_world_size())
