@@ -24,6 +24,7 @@ EXTRAS = {
     "edge_daemon": ["demo", "jetson"],
     "trainer": ["train"],
     "exporter": ["train", "export"],
+    "tests": ["demo", "train", "export", "dev"],
 }
 
 # Another build of a declared package.
