@@ -136,7 +136,8 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
 
 
 def _first_mistake(path: Path, text: str, error: ValidationError) -> str:
-    mistake = error.errors()[0]
+    # A misspelt key is the cause where the right one is then missing.
+    mistake = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     keys = [str(part) for part in mistake["loc"] if isinstance(part, str)]
     key = ".".join(keys)
     where = f"{path}:{_line_of(text, keys)}" if keys else str(path)

@@ -59,8 +59,8 @@ class Models:
             result = check_golden(network, bundle, role)
             if not result.passed:
                 raise EngineError(
-                    f"{role} of {bundle.label} fails its golden set on {network.name}: mean "
-                    f"difference {result.mean_abs:.3g}, allowed {result.tolerance:.3g}; "
+                    f"{role} of {bundle.label} fails its golden set on {network.name}: it "
+                    f"differs by {result.difference:.2g}, allowed is {result.tolerance:.2g}; "
                     "use another --engine or --precision, or the bundle before this one"
                 )
             opened[role] = network
