@@ -64,6 +64,17 @@ types: $(VENV)/.dev ## mypy, strict for the device
 imports: $(VENV)/.dev ## who may know whom
 	@$(BIN)/lint-imports --cache-dir $(VENV)/.import_linter_cache
 
+# A run that was interrupted goes on where it stood. Set BUNDLE_VERSION for another bundle.
+BUNDLE_NAME    ?= leukoedge
+BUNDLE_VERSION ?= 0.1.0
+RUNS           ?= runs
+.PHONY: bundle
+bundle: $(VENV)/.dev ## train both networks on the real data and write a bundle (hours)
+	$(BIN)/leuko-train fit-detector --out $(RUNS)/detector
+	$(BIN)/leuko-train fit-classifier --out $(RUNS)/classifier
+	$(BIN)/leuko-export bundle --detector $(RUNS)/detector --classifier $(RUNS)/classifier \
+	  --name $(BUNDLE_NAME) --version $(BUNDLE_VERSION)
+
 .PHONY: format
 format: $(VENV)/.dev ## rewrite the code in the house's style
 	@$(BIN)/ruff check --fix $(PACKAGES)
