@@ -28,8 +28,9 @@ _LARGEST_BYTES = 200_000
 
 def cell_sheet(seed: int = 1) -> Picture:
     """Six cells of every species, one species a row, named at the left; uint8 RGB."""
-    rows = [_named_row(seed, species) for species in SPECIES]
-    return np.vstack(rows)
+    width = _CELL_PX * _CELLS_IN_ROW
+    background = render_background(np.random.default_rng(seed), width, _UM_PER_PX)[:_CELL_PX]
+    return np.vstack([_named_row(seed, species, background.copy()) for species in SPECIES])
 
 
 def field(seed: int = 7) -> Picture:
@@ -55,12 +56,9 @@ def write_jpeg(path: Path, pixels: Picture) -> None:
         if encoded.nbytes < _LARGEST_BYTES:
             break
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encoded.tobytes())
     except OSError as error:
-        raise ConfigError(
-            f"{path}: cannot be written ({error.strerror}): choose another folder"
-        ) from None
+        raise ConfigError(_cannot_write(path, error)) from None
 
 
 def main(arguments: list[str]) -> int:
@@ -70,6 +68,11 @@ def main(arguments: list[str]) -> int:
         return 2
     folder = Path(arguments[0])
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        print(_cannot_write(folder, error), file=sys.stderr)
+        return ConfigError.exit_code
+    try:
         write_jpeg(folder / "rendered-cells.jpg", cell_sheet())
         write_jpeg(folder / "rendered-field.jpg", field())
     except LeukoError as error:
@@ -78,9 +81,11 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _named_row(seed: int, species: Species) -> Picture:
-    background = render_background(np.random.default_rng(seed), 1536, _UM_PER_PX)
-    row = background[:_CELL_PX, : _CELL_PX * _CELLS_IN_ROW].copy()
+def _cannot_write(path: Path, error: OSError) -> str:
+    return f"{path}: cannot be written ({error.strerror}): choose another folder"
+
+
+def _named_row(seed: int, species: Species, row: Picture) -> Picture:
     for column in range(_CELLS_IN_ROW):
         rng = np.random.default_rng([seed, SPECIES.index(species), column])
         sprite = render_sprite(rng, species, _UM_PER_PX)
