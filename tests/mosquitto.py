@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+from typing_extensions import Self
+
 from edge_daemon.delivery.broker import free_port
 
 _START_TIMEOUT_S = 10.0
@@ -87,7 +89,7 @@ class Mosquitto:
             self._process.wait(10)
             self._process = None
 
-    def __enter__(self) -> Mosquitto:  # noqa: PYI034 - typing.Self needs Python 3.11
+    def __enter__(self) -> Self:
         self.start()
         return self
 

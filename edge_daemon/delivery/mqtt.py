@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, TypeAlias
 
+from typing_extensions import Self
+
 from edge_daemon import __version__
 from edge_daemon.contract.messages import Health, Status
 from edge_daemon.delivery.backoff import Backoff
@@ -23,7 +25,7 @@ from edge_daemon.delivery.parcel import Origin, Parcel, parcel_of
 from edge_daemon.delivery.refusals import Refusals
 from edge_daemon.delivery.session import Session
 from edge_daemon.delivery.settings import BrokerSettings
-from edge_daemon.errors import BrokerError, OutboxError
+from edge_daemon.errors import BrokerError, LeukoError, OutboxError
 
 State: TypeAlias = Literal["online", "degraded", "offline"]
 
@@ -62,13 +64,13 @@ class Publisher:
         self._refusals = Refusals(settings.refused_retry_s)
         self._state: tuple[State, str | None] = ("online", None)
         self._health: Parcel | None = None
-        self._failure: OutboxError | None = None
+        self._failure: LeukoError | None = None
         self._news = threading.Event()
         self._stopping = threading.Event()
         self._stop_by_s = 0.0
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
 
-    def __enter__(self) -> Publisher:  # noqa: PYI034 - typing.Self needs Python 3.11
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -96,7 +98,7 @@ class Publisher:
         """Wait until everything the broker takes is delivered; returns how many messages are left.
 
         Raises:
-            OutboxError: the outbox failed in the publisher's thread.
+            LeukoError: the publisher's thread has failed, see :attr:`failure`.
         """
         deadline_s = time.monotonic() + timeout_s
         while True:
@@ -106,6 +108,11 @@ class Publisher:
             if depth.messages == depth.refused or time.monotonic() >= deadline_s:
                 return depth.messages
             time.sleep(_PUMP_S)
+
+    @property
+    def failure(self) -> LeukoError | None:
+        """Why the publisher's thread gave up (the outbox failed), or None while it works."""
+        return self._failure
 
     @property
     def link(self) -> LinkState:
@@ -135,9 +142,10 @@ class Publisher:
                     backoff.reset()
                 self._stopping.wait(backoff.next_s())
         except OutboxError as error:
-            self._failure = error
-            self._connected, self._line = False, str(error)
-            _log.critical("%s", error)
+            self._fail(error)
+        except Exception as error:  # noqa: BLE001 - a thread must not die unseen
+            _log.debug("the publisher failed", exc_info=True)
+            self._fail(BrokerError(f"the publisher stopped on an error of its own: {error!r}"))
 
     def _connect_and_serve(self) -> None:
         url = self._settings.url
@@ -177,6 +185,11 @@ class Publisher:
     def _status(self, state: State, reason: str | None) -> Parcel:
         envelope = self._outbox.passing_envelope(self.origin)
         return parcel_of(Status(**envelope, state=state, reason=reason, version=__version__))
+
+    def _fail(self, failure: LeukoError) -> None:
+        self._failure = failure
+        self._connected, self._line = False, str(failure)
+        _log.critical("%s", failure)
 
     def _report_down(self, line: str) -> None:
         if self._line != line:  # once for each cause, not at each attempt

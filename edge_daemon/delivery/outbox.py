@@ -22,6 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from typing_extensions import Self
+
 from edge_daemon.contract.findings import OutboxDepth
 from edge_daemon.delivery.outbox_file import REFUSED, SENT, open_outbox_file
 from edge_daemon.delivery.outbox_rows import Entry, OutboxRows
@@ -76,7 +78,7 @@ class Outbox:
         self._db = open_outbox_file(path)
         self._rows = OutboxRows(self._db, str(path), budget_bytes)
 
-    def __enter__(self) -> Outbox:  # noqa: PYI034 - typing.Self needs Python 3.11
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -96,7 +96,7 @@ class Receiver:
         topic_filter: str = f"{ROOT}/#",
         send_receipts: bool = False,
     ) -> None:
-        """``on_message`` is called in the receiver's thread and must not raise."""
+        """``on_message`` is called in the receiver's thread; what it raises is logged."""
         self.ledgers: dict[tuple[str, str, str], BootLedger] = {}
         """What arrived, by (site, device, boot_id)."""
         self.refused = 0
@@ -161,11 +161,13 @@ class Receiver:
             _log.warning("%s: %s", arrival.topic, error)
             return
         message = received.message
-        if isinstance(message, FromDevice):
-            if self._is_news(message, arrival.retained):
+        if message is not None and not isinstance(message, FromDevice):
+            return  # a command or a receipt of the central side
+        if message is None or self._is_news(message, arrival.retained):
+            try:
                 self._on_message(received)
-        elif message is None:
-            self._on_message(received)
+            except Exception:  # noqa: BLE001 - a fault of the reader must not end the reading
+                _log.exception("%s: arrived, and its reader failed", arrival.topic)
 
     def _is_news(self, message: FromDevice, retained: bool) -> bool:
         key = (message.site, message.device, message.boot_id)

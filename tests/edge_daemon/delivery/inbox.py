@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any
 
+from typing_extensions import Self
+
 from edge_daemon.contract.messages import FrameResult, Status
 from edge_daemon.delivery.receiver import BootLedger, Received, Receiver, wait_until
 from edge_daemon.delivery.settings import BrokerSettings
@@ -47,7 +49,7 @@ class Inbox:
             lambda: sum(r.jpeg is not None for r in self.received) >= count, timeout_s
         )
 
-    def __enter__(self) -> Inbox:  # noqa: PYI034 - typing.Self needs Python 3.11
+    def __enter__(self) -> Self:
         self.receiver.start()
         return self
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import TracebackType
 
+from typing_extensions import Self
+
 Verdict = Callable[[bytes], bytes | None]
 """Sees what a client sends: None lets it pass, bytes are answered instead and end the connection
 (``b""`` ends it without a word)."""
@@ -42,7 +44,7 @@ class Proxy:
         self._open: list[socket.socket] = []
         self.url = f"mqtt://127.0.0.1:{self._listener.getsockname()[1]}"
 
-    def __enter__(self) -> Proxy:  # noqa: PYI034 - typing.Self needs Python 3.11
+    def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 

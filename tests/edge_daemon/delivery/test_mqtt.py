@@ -14,6 +14,7 @@ from edge_daemon.delivery.mqtt import Publisher
 from edge_daemon.delivery.outbox import Outbox
 from edge_daemon.delivery.parcel import parcel_of
 from edge_daemon.delivery.receiver import wait_until
+from edge_daemon.errors import OutboxError
 from tests.edge_daemon.delivery.inbox import Inbox, brisk
 from tests.edge_daemon.delivery.parcels import origin, put_crop, put_frames, summary
 from tests.mosquitto import Mosquitto
@@ -179,10 +180,10 @@ from edge_daemon.delivery.parcel import Origin
 from tests.edge_daemon.delivery.inbox import brisk
 from tests.edge_daemon.delivery.parcels import put_frames
 
-path, url, first, count = sys.argv[1:]
+path, url, window, first, count = sys.argv[1:]
 sender = Origin("lab", "scope-1", "0" * 32)
 outbox = Outbox(Path(path))
-publisher = Publisher(brisk(url), outbox, sender)
+publisher = Publisher(brisk(url, max_in_flight=int(window)), outbox, sender)
 publisher.start()
 put_frames(outbox, sender, int(count), int(first))
 print("put", flush=True)
@@ -198,28 +199,28 @@ def test_a_killed_daemon_sends_the_rest_after_its_restart_and_its_will_is_heard(
         Inbox(brisk(broker.url)) as inbox,
     ):
 
-        def daemon(first: int, count: int) -> subprocess.Popen[str]:
-            path = str(tmp_path / "outbox.db")
+        def daemon(*, window: int, first: int, count: int) -> subprocess.Popen[str]:
+            numbers = [str(number) for number in (window, first, count)]
             return subprocess.Popen(
-                [sys.executable, "-c", DAEMON, path, broker.url, str(first), str(count)],
+                [sys.executable, "-c", DAEMON, str(tmp_path / "outbox.db"), broker.url, *numbers],
                 cwd=repository,
                 stdout=subprocess.PIPE,
                 text=True,
             )
 
-        killed = daemon(0, 400)
+        killed = daemon(window=1, first=0, count=300)  # so slowly that much is left
         assert killed.stdout is not None
         assert killed.stdout.readline() == "put\n"
         killed.kill()
         killed.communicate()
         assert wait_until(lambda: "offline" in inbox.states, 5), "the last will"
         arrived_before = len(inbox.frames)
-        restarted = daemon(400, 10)
+        restarted = daemon(window=50, first=300, count=10)
         assert restarted.communicate(timeout=30)[0] == "put\nleft 0\n"
-        assert inbox.wait_for_frames(410)
-        assert sorted(inbox.frames) == list(range(410))
+        assert inbox.wait_for_frames(310)
+        assert sorted(inbox.frames) == list(range(310))
         assert inbox.ledger.missing == []
-        assert arrived_before < 400, "killed too late to show anything"
+        assert arrived_before < 300, "killed too late to show anything"
 
 
 def test_a_newcomer_finds_the_last_state_and_summary_at_once(
@@ -256,3 +257,14 @@ def test_a_crop_arrives_with_what_it_shows(mosquitto: Path, tmp_path: Path) -> N
     assert isinstance(received.message, Crop)
     assert (received.message, received.jpeg) == (crop, jpeg)
     assert (received.topic.slide, received.topic.item) == ("slide-7", "12")
+
+
+def test_an_outbox_that_fails_is_said_to_whoever_waits(tmp_path: Path) -> None:
+    sender = origin()
+    outbox = Outbox(tmp_path / "outbox.db")
+    with Publisher(brisk("mqtt://127.0.0.1:1"), outbox, sender) as publisher:
+        outbox.close()
+        assert wait_until(lambda: publisher.failure is not None, 5)
+        with pytest.raises(OutboxError, match=r"outbox .* failed .*check the disk"):
+            publisher.flush(1)
+        assert not publisher.link.connected

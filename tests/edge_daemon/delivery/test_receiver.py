@@ -13,7 +13,7 @@ from edge_daemon.contract.topics import topic_of
 from edge_daemon.delivery.link import Link, open_link
 from edge_daemon.delivery.outbox import Outbox
 from edge_daemon.delivery.parcel import Envelope, Origin, Parcel, parcel_of
-from edge_daemon.delivery.receiver import BootLedger, Receiver, wait_until
+from edge_daemon.delivery.receiver import BootLedger, Received, Receiver, wait_until
 from edge_daemon.errors import BrokerError
 from tests.edge_daemon.delivery.inbox import Inbox, brisk
 from tests.edge_daemon.delivery.parcels import frame, origin
@@ -116,3 +116,27 @@ def test_receipts_reach_back_to_the_outbox(mosquitto: Path, tmp_path: Path) -> N
         assert b'"up_to_seq":1' in arrivals[0]
         assert arrivals[1].split(b'"boot_id"')[1] == arrivals[0].split(b'"boot_id"')[1]
         assert inbox.frames == [0]
+
+
+def test_a_reader_that_fails_misses_one_message_and_not_the_next(
+    mosquitto: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sender = origin()
+    read: list[int] = []
+
+    def reader(received: Received) -> None:
+        assert isinstance(received.message, FrameResult)
+        read.append(received.message.frame)
+        if received.message.frame == 1:
+            raise ZeroDivisionError
+
+    with Mosquitto(mosquitto, tmp_path) as broker:
+        receiver = Receiver(brisk(broker.url), reader)
+        receiver.start()
+        link = open_link(brisk(broker.url), "device")
+        for record in (1, 2):
+            publish(link, parcel_of(frame(envelope(sender, record), record)))
+        assert wait_until(lambda: read == [1, 2], 5)
+        link.close()
+        receiver.stop()
+    assert "its reader failed" in caplog.text
