@@ -6,6 +6,9 @@ images/s in fp32 with channels-last and the first three stages frozen, 6.6 in bf
 18 ms in fp32 and 9 ms in bf16 on those two cores; 416x416 takes 38 and 18 ms, a pyramid of 96
 channels 22 and 13 ms. So: 320x416 (the shape of a 4:3 camera; red cells are 66 px in BCCD and
 TXL-PBC alike), 64 channels, fp32.
+
+On a busy CPU two ranks of one thread each get more done than one rank of two threads, which wait
+for each other in every layer: see :mod:`trainer.parallel`.
 """
 
 from __future__ import annotations
@@ -61,7 +64,7 @@ class DetectorFitConfig:
     """Folder of ``bccd``, ``txl-pbc`` and ``cnmc2019``."""
     weights: Path | None = None
     """ImageNet weights of EfficientNet-Lite0; ``None`` takes the installed package's."""
-    epochs: int = 24
+    epochs: int = 10
     batch: int = 12
     """Frames per step, over all ranks."""
     learning_rate: float = 1.2e-3

@@ -57,7 +57,7 @@ def config(data: Path) -> DetectorFitConfig:
         cut_out_cells=0,
         evaluate_every=1,
         shape=DetectorShape(channels=8, head_convs=1),
-        frames=FramesConfig(height=64, width=96, coarse_epochs=0, plain_epochs=1, repeats=(1, 1)),
+        frames=FramesConfig(height=64, width=96, coarse_fraction=0, repeats=(1, 1)),
     )
 
 

@@ -54,16 +54,18 @@ class FramesConfig:
     width: int = 416
     coarse_height: int = 256
     coarse_width: int = 320
-    coarse_epochs: int = 8
-    """The first epochs are shown at a coarser scale: 1.6 times as many frames a second."""
+    coarse_fraction: float = 0.6
+    """Share of the epochs, from the first one on, that are shown at a coarser scale: 1.6 times as
+    many frames a second."""
     repeats: tuple[int, ...] = (2, 1)
     """How often each field set is shown per epoch: BCCD is the smaller one."""
     paste_probability: float = 0.3
     """Share of the published fields that get cut-out cells pasted on."""
     render_probability: float = 0.06
     """Share of frames that are rendered instead of published."""
-    plain_epochs: int = 5
-    """Mosaics are left out in the last epochs, which see whole fields as the camera does."""
+    plain_fraction: float = 0.3
+    """Share of the epochs, up to the last one, without mosaics: whole fields, as the camera sees
+    them."""
     seed: int = 20
 
 
@@ -89,7 +91,8 @@ class TrainingFrames(Dataset[TrainingSample]):
         self._augment = augment
         self._paste = paste
         self._render = render
-        self._plain_from_epoch = epochs - config.plain_epochs
+        self._coarse_until_epoch = round(epochs * config.coarse_fraction)
+        self._plain_from_epoch = epochs - round(epochs * config.plain_fraction)
         self._frames: list[MarkedFrame] = []
         self._order: list[int] = []
         for field_set, repeats in zip(field_sets, config.repeats, strict=True):
@@ -113,7 +116,7 @@ class TrainingFrames(Dataset[TrainingSample]):
 
     def _make(self, epoch: int, index: int, rng: np.random.Generator) -> MarkedFrame:
         size = (self._config.height, self._config.width)
-        if epoch < self._config.coarse_epochs:
+        if epoch < self._coarse_until_epoch:
             size = (self._config.coarse_height, self._config.coarse_width)
         if self._render is not None and rng.random() < self._config.render_probability:
             return single(self._render(rng), *size, self._augment, rng)

@@ -26,9 +26,9 @@ CONFIG = FramesConfig(
     width=96,
     coarse_height=32,
     coarse_width=64,
-    coarse_epochs=1,
+    coarse_fraction=0.34,
     repeats=(2,),
-    plain_epochs=1,
+    plain_fraction=0.34,
     paste_probability=1.0,
 )
 
