@@ -65,7 +65,7 @@ class ModelProof:
     def __str__(self) -> str:
         return (
             f"{self.role} {self.precision}: {self.size_bytes / 1e6:.1f} MB, golden set off by "
-            f"{self.difference.mean_abs:.1e} on average, {self.difference.max_abs:.1e} at most"
+            f"{self.difference.share:.1e} of its spread, {self.difference.max_abs:.1e} at most"
         )
 
 
@@ -140,9 +140,9 @@ def _proof(bundle: Bundle, role: RoleName, precision: Precision) -> ModelProof:
         raise ExportError(f"onnx.checker refuses {file}: {error}") from error
     check_signature(onnx.load(file), bundle.role(role).spec, str(file))
     difference = compare_golden(bundle.golden, role, file)
-    if not difference.mean_abs <= TOLERANCES[precision]:  # a NaN does not hold either
+    if not difference.share <= TOLERANCES[precision]:  # a NaN does not hold either
         raise ExportError(
-            f"{file} differs from the golden set by {difference.mean_abs:.2e} on average "
+            f"{file} differs from the golden set by {difference.share:.2e} of its spread "
             f"(allowed {TOLERANCES[precision]:.0e}); export the bundle again"
         )
     return ModelProof(role, precision, file.stat().st_size, difference)

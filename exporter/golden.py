@@ -29,9 +29,8 @@ GOLDEN_CROPS = 12
 MAX_BYTES = 1_500_000
 """A bundle travels to every device of a fleet; the golden set must not weigh on it."""
 
-TOLERANCES: Mapping[Precision, float] = {"fp32": 1e-3, "fp16": 0.1, "int8": 1.0}
-"""Largest mean absolute difference of ONNX Runtime from the golden outputs, in units of the
-outputs. float32 differs between processors by the order of sums only."""
+TOLERANCES: Mapping[Precision, float] = {"fp32": 1e-3, "fp16": 0.05, "int8": 0.25}
+"""Largest share by which a network may differ, as the device allows it (``engines/golden.py``)."""
 
 _SEED = (
     20191  # never the seed of the parity proofs: the golden set is checked on pictures of its own
@@ -44,10 +43,12 @@ Arrays = Mapping[str, NDArray[np.generic]]
 
 @dataclass(frozen=True)
 class GoldenDifference:
-    """How far a network is from its golden outputs, in units of the outputs."""
+    """How far a network is from its golden outputs."""
 
-    mean_abs: float
+    share: float
+    """Mean absolute difference over the standard deviation of the output; of the worst output."""
     max_abs: float
+    """Largest difference of any number, in units of the outputs (logits, grid units)."""
 
 
 def golden_answers(role: RoleName, spec: RoleSpec, file: Path) -> dict[str, NDArray[np.generic]]:
@@ -109,11 +110,15 @@ def compare_golden(golden: Path, role: RoleName, model: Path) -> GoldenDifferenc
     if pictures is None:
         raise ExportError(f"{golden} has no golden set for {role}; export the bundle again")
     found = ReferenceSession(model).run(pictures)
-    if set(found) != set(expected):
-        raise ExportError(
-            f"{golden} expects {sorted(expected)} of {role}, {model.name} has {sorted(found)}"
-        )
-    differences = np.concatenate(
-        [np.abs(found[name] - expected[name]).ravel() for name in sorted(found)]
-    )
-    return GoldenDifference(float(differences.mean()), float(differences.max()))
+    shapes = {name: values.shape for name, values in expected.items()}
+    if {name: values.shape for name, values in found.items()} != shapes:
+        raise ExportError(f"{golden} expects {shapes} of {role}; {model.name} answers otherwise")
+    shares = [_share(found[name], expected[name]) for name in sorted(expected)]
+    largest = [float(np.abs(found[name] - expected[name]).max()) for name in sorted(expected)]
+    return GoldenDifference(float(np.max(shares)), float(np.max(largest)))
+
+
+def _share(output: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    # An output that is all but constant has no spread: its size stands in for it.
+    spread = max(float(expected.std()), 0.1 * float(np.abs(expected).mean()), 1e-6)
+    return float(np.abs(output - expected).mean()) / spread

@@ -11,8 +11,9 @@ import pytest
 
 from edge_daemon.contract.bundle import load_bundle
 from edge_daemon.contract.roles import ClassifierRole, DetectorRole
+from edge_daemon.engines import golden as device
 from exporter.errors import ExportError
-from exporter.golden import MAX_BYTES, compare_golden, write_golden
+from exporter.golden import MAX_BYTES, TOLERANCES, compare_golden, write_golden
 from exporter.rendered import rendered_inputs
 from tests.exporter.small_models import CLASSIFIER, DETECTOR
 
@@ -78,7 +79,7 @@ def test_other_weights_are_noticed(small_bundle: Path, tmp_path: Path) -> None:
     bias.CopyFrom(onnx.numpy_helper.from_array(np.float32([1.0, -1.0]), bias.name))
     onnx.save(model, tmp_path / "other.onnx")
     difference = compare_golden(small_bundle / "golden.npz", "classifier", tmp_path / "other.onnx")
-    assert difference.mean_abs > 0.1
+    assert difference.share > 0.1
 
 
 def test_a_truncated_set_is_one_line(small_bundle: Path, tmp_path: Path) -> None:
@@ -94,3 +95,7 @@ def test_a_role_without_answers_is_named(small_bundle: Path) -> None:
         compare_golden(
             small_bundle / "golden.npz", "second_opinion", small_bundle / "classifier.fp32.onnx"
         )
+
+
+def test_exporter_and_device_allow_the_same() -> None:
+    assert dict(TOLERANCES) == dict(device.TOLERANCES)
