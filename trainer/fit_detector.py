@@ -13,7 +13,6 @@ for each other in every layer: see :mod:`trainer.parallel`.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -48,6 +47,7 @@ from trainer.detection_loss import DetectionLossConfig, detection_loss, lay_out
 from trainer.evaluate_detector import choose_thresholds, evaluate_detector, frames_of
 from trainer.models.detector import Detector, DetectorShape
 from trainer.models.efficientnet_lite import load_imagenet_weights, normalise
+from trainer.optimisation import parameter_groups, set_rate, warm_cosine
 from trainer.parallel import Ranks, join_ranks
 
 CHECKPOINT = "checkpoint.pt"
@@ -138,7 +138,9 @@ def fit_detector(
     detector.backbone.freeze(stages=config.frozen_stages, batch_norm_statistics=True)
     detector.to(memory_format=torch.channels_last)
     averaged = AveragedWeights(detector, config.average_decay)
-    optimizer = torch.optim.AdamW(_parameter_groups(detector, config), lr=config.learning_rate)
+    optimizer = torch.optim.AdamW(
+        parameter_groups(detector, {"backbone.": config.backbone_rate}, config.weight_decay)
+    )
     state = _resume(run_dir / CHECKPOINT, detector, averaged, optimizer, console)
 
     for epoch in range(state.epoch, config.epochs):
@@ -251,7 +253,8 @@ def _one_epoch(
         task = progress.add_task(f"{epoch + 1}/{config.epochs}", total=len(loader))
         for index, batch in enumerate(loader):
             step = epoch * len(loader) + index
-            _set_rate(optimizer, step, len(loader), config)
+            rate = warm_cosine(step, config.epochs * len(loader), config.warmup_steps)
+            set_rate(optimizer, config.learning_rate * rate)
             for part, loss in enumerate(_train_step(detector, optimizer, batch, config, ranks)):
                 sums[part] += loss / len(loader)
             averaged.follow(detector, step)
@@ -275,31 +278,6 @@ def _train_step(
     nn.utils.clip_grad_norm_(detector.parameters(), config.gradient_norm)
     optimizer.step()
     return (part.item() for part in loss)
-
-
-def _set_rate(
-    optimizer: torch.optim.Optimizer, step: int, steps_per_epoch: int, config: DetectorFitConfig
-) -> None:
-    """Linear warm-up, then half a cosine down to 2 %."""
-    total = config.epochs * steps_per_epoch
-    warm = min((step + 1) / config.warmup_steps, 1.0)
-    rate = warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(step / total, 1.0))))
-    for group in optimizer.param_groups:
-        group["lr"] = config.learning_rate * group["relative_rate"] * rate
-
-
-def _parameter_groups(detector: Detector, config: DetectorFitConfig) -> list[dict[str, Any]]:
-    """Backbone slower than the rest; norms, biases and scales without weight decay."""
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in detector.named_parameters():
-        if parameter.requires_grad:
-            rate = config.backbone_rate if name.startswith("backbone.") else 1.0
-            decay = config.weight_decay if parameter.ndim > 1 else 0.0
-            groups.setdefault((rate, decay), []).append(parameter)
-    return [
-        {"params": parameters, "relative_rate": rate, "weight_decay": decay}
-        for (rate, decay), parameters in groups.items()
-    ]
 
 
 def _is_due(epoch: int, config: DetectorFitConfig) -> bool:
