@@ -22,7 +22,7 @@ from edge_daemon.smear.sprite import Picture
 
 _UM_PER_PX = 0.075
 _CELLS_IN_ROW = 6
-_CELL_PX = 240
+_CELL_PX = 256
 _LARGEST_BYTES = 200_000
 
 

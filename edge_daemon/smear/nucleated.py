@@ -98,7 +98,7 @@ def neutrophil(rng: np.random.Generator, um_per_px: float, palette: Palette) -> 
     radius = rng.uniform(5.6, 6.8)
     grid = warped_grid(rng, 2 * radius + 4, um_per_px, 0.22, 4.2)
     body = _rounded(rng, grid, radius, 0.10)
-    nucleus = _lobes(rng, grid, radius, count=int(rng.choice([2, 3, 3, 3, 4, 4, 5])))
+    nucleus = _lobes(rng, grid, radius, count=int(rng.choice([3, 3, 3, 3, 4, 4, 5])))
     chromatin = _chromatin(rng, grid, nucleus, level=1.12, clump=0.24, clump_um=0.85, fine=0.06)
     grains = _speckle(rng, grid, 0.24, 0.6)
     cytoplasm = (
@@ -200,10 +200,10 @@ def _notched(
 
 def _lobes(rng: np.random.Generator, grid: Grid, radius_um: float, count: int) -> Plane:
     """Lobes along a bent line through the cell, joined by threads."""
-    sweep = rng.uniform(0.95, 1.35) * np.pi if count > 2 else rng.uniform(0.7, 1.0) * np.pi
+    sweep = rng.uniform(1.05, 1.4) * np.pi if count > 2 else rng.uniform(0.7, 1.0) * np.pi
     start = rng.uniform(0, 2 * np.pi)
     ring = radius_um * rng.uniform(0.44, 0.54)
-    size = radius_um * {2: 0.36, 3: 0.33, 4: 0.29}.get(count, 0.26)
+    size = radius_um * {2: 0.36, 3: 0.30, 4: 0.28}.get(count, 0.26)
     centres = []
     for step in range(count):
         angle = start + sweep * step / (count - 1) + rng.normal(0, 0.10)

@@ -16,6 +16,9 @@ from edge_daemon.sources.simulated import SimulatedSource, open_simulated
 from edge_daemon.sources.simulated_settings import PARAMETERS, SimulatedSettings, parse_settings
 from tests.edge_daemon.sources.contract import MakeSource, SourceContract
 
+COARSE = "sim://?width=320&height=240&um_per_px=0.15"
+"""The default field at half its resolution: a quarter of the work."""
+
 SMALL = "sim://?fields=4&width=160&height=120&um_per_px=0.2&white=3"
 
 
@@ -64,11 +67,11 @@ def test_scale_and_stage_can_be_kept_from_the_daemon() -> None:
 
 
 def test_the_stage_is_off_by_jitter_and_backlash_only() -> None:
-    exact = open_simulated("sim://?fields=12&jitter=0&backlash=0").truth()
+    exact = open_simulated(f"{COARSE}&fields=12&jitter=0&backlash=0").truth()
     assert all(frame.stop.true_um == frame.stop.reported_um for frame in exact.frames)
-    real = open_simulated("sim://?fields=12&jitter=1.5&backlash=4").truth()
+    real = open_simulated(f"{COARSE}&fields=12&jitter=1.5&backlash=4").truth()
     errors_px = [
-        np.subtract(frame.stop.true_um, frame.stop.reported_um) / 0.075 for frame in real.frames
+        np.subtract(frame.stop.true_um, frame.stop.reported_um) / 0.15 for frame in real.frames
     ]
     assert 0 < np.abs(errors_px).max() < 12
 
@@ -103,7 +106,7 @@ def test_white_cells_are_where_the_truth_says_and_nowhere_else() -> None:
 
 
 def test_spoilt_frames_are_as_many_as_asked_for_and_known() -> None:
-    source = open_simulated("sim://?fields=20&defects=0.3")
+    source = open_simulated(f"{COARSE}&fields=20&defects=0.3")
     truth = source.truth()
     spoilt = {frame.index: frame.defect for frame in truth.frames if frame.defect}
     assert sorted(spoilt.values()) == ["empty"] * 2 + ["out_of_focus"] * 2 + ["overexposed"] * 2
@@ -121,12 +124,12 @@ def test_spoilt_frames_are_as_many_as_asked_for_and_known() -> None:
 
 
 def test_cells_that_only_spoilt_frames_show_are_not_in_the_count() -> None:
-    assert open_simulated("sim://?fields=4&defects=1").truth().unique.white == 0
+    assert open_simulated(f"{COARSE}&fields=4&defects=1").truth().unique.white == 0
 
 
 def test_more_of_a_cell_must_be_seen_the_higher_visible_is() -> None:
     counts = [
-        open_simulated(f"sim://?fields=6&red=25&visible={share}").truth().unique.red
+        open_simulated(f"{COARSE}&fields=6&red=25&visible={share}").truth().unique.red
         for share in ("0.05", "0.5", "1")
     ]
     assert counts == sorted(counts, reverse=True)
