@@ -143,7 +143,7 @@ def classify(
     """Classify pictures of single cells: one line each with source, p_blast and label."""
     from edge_daemon.commands.classify import classify_folder
     from edge_daemon.commands.models import open_models
-    from edge_daemon.commands.replay import open_lines
+    from edge_daemon.commands.output import open_lines
 
     with (
         open_models(

@@ -31,9 +31,10 @@ from edge_daemon.sources.base import Captured, DroppedFrame, Frame, UnreadableFr
 from edge_daemon.vision.classify import Verdicts
 from edge_daemon.vision.crops import crop_cells
 from edge_daemon.vision.detect import Detections
+from edge_daemon.vision.island import Sighting
 from edge_daemon.vision.quality import QualityThresholds, assess
 from edge_daemon.vision.scale import estimate_um_per_px
-from edge_daemon.vision.slide_map import Sighting, SlideMap
+from edge_daemon.vision.slide_map import SlideMap
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +120,6 @@ class Pipeline:
             return dataclasses.replace(start, reason=reason, timings_ms=watch.timings_ms)
 
     def _analyse(self, frame: Frame, start: Findings, watch: Stopwatch) -> Findings:
-        height, width = frame.pixels.shape[:2]
         with watch.time("quality"):
             quality = assess(frame.pixels, self._quality)
         start = dataclasses.replace(
@@ -146,7 +146,7 @@ class Pipeline:
                 stage_px = (frame.stage.x_um / frame.um_per_px, frame.stage.y_um / frame.um_per_px)
             placement = self.slide_map.place(frame.pixels, found.boxes, frame.field, stage_px)
             sightings = _sightings(found, nucleated, verdicts)
-            ids = self.slide_map.add(placement, sightings, width, height)
+            ids = self.slide_map.add(placement, sightings)
         return dataclasses.replace(
             start,
             outcome="analysed",

@@ -6,14 +6,12 @@ line of ``--out`` is the FrameResult that goes to the broker.
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 import uuid
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from rich.console import Console
 from rich.progress import (
@@ -26,12 +24,13 @@ from rich.progress import (
 
 from edge_daemon.commands.delivery import Delivery
 from edge_daemon.commands.models import open_models
+from edge_daemon.commands.output import open_lines, print_summary
 from edge_daemon.contract.messages import FrameResult, SlideSummary
 from edge_daemon.contract.topics import name_from
 from edge_daemon.delivery.parcel import Origin
 from edge_daemon.delivery.settings import BrokerSettings
 from edge_daemon.engines.names import EngineChoice, PrecisionChoice
-from edge_daemon.errors import BrokerError, ConfigError
+from edge_daemon.errors import BrokerError
 from edge_daemon.pipeline import Pipeline
 from edge_daemon.reporter import Reporter
 from edge_daemon.screening import screen
@@ -133,20 +132,6 @@ class FrameProgress:
         self._bar.stop()
 
 
-def open_lines(path: Path) -> TextIO:
-    """Open a file for JSON lines; ``-`` is standard output.
-
-    Raises:
-        ConfigError: it cannot be written.
-    """
-    if str(path) == "-":
-        return sys.stdout
-    try:
-        return path.open("w", encoding="utf-8", buffering=1)
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}; choose another --out") from error
-
-
 def deliver_rest(delivery: Delivery, within_s: float, console: Console) -> None:
     """Wait until the broker has everything.
 
@@ -161,31 +146,3 @@ def deliver_rest(delivery: Delivery, within_s: float, console: Console) -> None:
             f"{left} messages still wait in {delivery.outbox.path}; they are sent with the next "
             f"start ({delivery.publisher.link.line})"
         )
-
-
-def print_summary(summary: SlideSummary, spent_s: float, console: Console) -> None:
-    """Print a slide's summary as a person reads it."""
-    frames, cells = summary.frames, summary.unique_cells
-    fraction = summary.blast_fraction
-    console.print(
-        f"frames      {frames.captured} captured: {frames.analysed} analysed, "
-        f"{frames.rejected} rejected, {frames.dropped} dropped, {frames.failed} failed "
-        f"({frames.captured / max(spent_s, 1e-6):.1f} frames/s)",
-        highlight=False,
-    )
-    console.print(
-        f"cells       {cells.wbc} white, {cells.rbc} red, {cells.platelet} platelets, each once"
-        + (f"; {summary.saturated_frames} frames held more" if summary.saturated_frames else ""),
-        highlight=False,
-    )
-    blasts = f"{summary.blasts} of {summary.nucleated_cells} white cells"
-    if fraction is not None:
-        blasts += (
-            f" = {100 * fraction.estimate:.1f} % "
-            f"({100 * fraction.confidence:.0f} % interval {100 * fraction.low:.1f} to "
-            f"{100 * fraction.high:.1f} %)"
-        )
-    console.print(f"blasts      {blasts}, {summary.uncertain} uncertain", highlight=False)
-    console.print(
-        f"disposition {summary.disposition}: {' '.join(summary.reasons)}", highlight=False
-    )

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from edge_daemon.commands.delivery import Delivery
 from edge_daemon.commands.models import open_models
-from edge_daemon.commands.replay import print_summary
+from edge_daemon.commands.output import print_summary
 from edge_daemon.config import Config
 from edge_daemon.contract.messages import FrameResult
 from edge_daemon.delivery.parcel import Origin

@@ -6,98 +6,41 @@ checked and refined by the picture, and by the picture alone where there is none
 is tied to as many earlier frames as it overlaps, so that errors do not add up along a row. When a
 frame can be tied to nothing, the position is *lost*: it starts an *island* of its own, and a later
 frame that overlaps two islands joins them.
-
-A cell is the same cell when its box, seen through the part of the slide that both views have in
-common, is the same box: a cell cut by the border of one frame is thus still recognised.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
 from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from edge_daemon.contract.terms import KINDS, CellKind, CellLabel
-from edge_daemon.vision.boxes import area, clip, iou
+from edge_daemon.contract.terms import CellKind, CellLabel
+from edge_daemon.vision.island import Island, Rectangle, Sighting, UniqueCell
 from edge_daemon.vision.register import Match, View, confirm, find, overlap_of, view_of
 
 Tie: TypeAlias = Literal["first", "stage", "image", "lost"]
 """How a frame was placed: first of its field, by the stage alone, by the picture, or not at all."""
 
-SAME_CELL_IOU = 0.3
-"""Overlap of two boxes, within the area both frames show, above which they are one cell.
-Registration is good to a few pixels, boxes to some 5 % of a cell; touching cells overlap less."""
 KEPT_VIEWS = 256
 """Frames kept for registration (37 kB each): with 30 % overlap, ten rows of a scan."""
 _TIES = 3
 _JOIN_TRIES = 16
 """Frames of other islands a new frame is compared with (2.5 ms each) while there are several."""
-_BUCKET_PX = 256
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a frame lies on the slide: its corner in pixels, on which island, and how known."""
+    """Where a frame lies on the slide: its rectangle, on which island, and how known."""
 
     island: int
-    x: float
-    y: float
+    frame: Rectangle
+    """x0, y0, x1, y1 in pixels of the island."""
     tie: Tie
-
-
-@dataclass
-class UniqueCell:
-    """One cell on the slide with the best view of it so far."""
-
-    id: int
-    kind: CellKind
-    box: npt.NDArray[np.float64]
-    """x0, y0, x1, y1 in slide pixels of its island, as the best view shows it."""
-    seen_in: npt.NDArray[np.float64]
-    """The frame of the best view, as a rectangle in slide pixels."""
-    rank: tuple[bool, float]
-    centre_seen: bool
-    """Whether the best view shows the cell's centre. A cell counts by its centre: otherwise every
-    sliver at the rim of a scan would be counted, and by the neighbouring scan again."""
-    label: CellLabel | None
-    p_blast: float | None
-
-
-@dataclass(frozen=True)
-class Sighting:
-    """A detection as the slide map needs it. ``box``: x0, y0, x1, y1 in frame pixels."""
-
-    box: tuple[float, float, float, float]
-    kind: CellKind
-    score: float
-    label: CellLabel | None = None
-    p_blast: float | None = None
-
-
-@dataclass
-class _Island:
-    """A connected piece of the slide, in its own pixel coordinates."""
-
-    cells: dict[int, UniqueCell] = field(default_factory=dict)
-    buckets: dict[tuple[int, int], set[int]] = field(default_factory=lambda: defaultdict(set))
-    covered: set[tuple[int, int]] = field(default_factory=set)
-
-    def put(self, cell: UniqueCell) -> None:
-        old = self.cells.get(cell.id)
-        if old is not None:
-            for key in _buckets(old.box):
-                self.buckets[key].discard(cell.id)
-        self.cells[cell.id] = cell
-        for key in _buckets(cell.box):
-            self.buckets[key].add(cell.id)
-
-    def near(self, rectangle: npt.NDArray[np.float64]) -> list[UniqueCell]:
-        ids = set().union(*(self.buckets.get(key, ()) for key in _buckets(rectangle)))
-        return [self.cells[i] for i in sorted(ids)]
 
 
 @dataclass
@@ -108,6 +51,10 @@ class _Placed:
     y: float
     stage_px: tuple[float, float] | None
 
+    @property
+    def rectangle(self) -> Rectangle:
+        return np.array([self.x, self.y, self.x + self.view.width, self.y + self.view.height])
+
 
 class SlideMap:
     """Places frames and counts each cell once. Belongs to one thread; one slide each."""
@@ -116,9 +63,8 @@ class SlideMap:
         self._field: int | None = None
         self._frames: deque[_Placed] = deque(maxlen=KEPT_VIEWS)
         self._steps: deque[tuple[float, float]] = deque(maxlen=4)
-        self._islands: dict[int, _Island] = {}
-        self._next_island = 0
-        self._next_cell = 0
+        self._islands: dict[int, Island] = {}
+        self._numbers = count()
         self._closed_cells: Counter[tuple[CellKind, CellLabel | None]] = Counter()
         self._closed_area_px = 0.0
         self.lost = 0
@@ -145,39 +91,24 @@ class SlideMap:
         view = view_of(pixels, boxes)
         placed, tie = self._locate(view, stage_px)
         self._frames.append(placed)
-        self._islands[placed.island].covered.update(
-            _tiles(placed.x, placed.y, view.width, view.height)
-        )
+        self._islands[placed.island].cover(placed.rectangle)
         if tie == "lost":
             self.lost += 1
-        return Placement(placed.island, placed.x, placed.y, tie)
+        return Placement(placed.island, placed.rectangle, tie)
 
-    def add(
-        self, placement: Placement, sightings: Iterable[Sighting], width: int, height: int
-    ) -> list[int]:
+    def add(self, placement: Placement, sightings: Sequence[Sighting]) -> list[int]:
         """Enter the cells of a placed frame; the unique number of each, in order."""
         island = self._islands[placement.island]
-        offset = np.array([placement.x, placement.y] * 2)
-        frame = offset + np.array([0.0, 0.0, width, height])
-        sightings = list(sightings)
-        boxes = np.array([s.box for s in sightings], np.float64).reshape(-1, 4) + offset
-        known = island.near(frame)
-        same = _assign(boxes, sightings, known, frame)
-        ids: list[int] = []
-        for index, sighting in enumerate(sightings):
-            cell = self._entered(sighting, boxes[index], frame, same.get(index))
-            island.put(cell)
-            ids.append(cell.id)
-        return ids
+        return island.enter(sightings, placement.frame, self._numbers)
 
     def cells(self) -> Iterator[UniqueCell]:
         """The unique cells of the field in view (those of earlier fields are only counted)."""
         for island in self._islands.values():
-            yield from island.cells.values()
+            yield from island.cells
 
     def count(self, kind: CellKind, label: CellLabel | None = None) -> int:
         """Unique cells of a kind on the slide so far, of one label or of all."""
-        counted = self._closed_cells + self._in_view()
+        counted = sum((i.counted() for i in self._islands.values()), self._closed_cells)
         return sum(
             n
             for (its_kind, its_label), n in counted.items()
@@ -187,16 +118,16 @@ class SlideMap:
     @property
     def area_px(self) -> float:
         """Area of the slide seen so far in square pixels, overlap counted once."""
-        return self._closed_area_px + sum(map(_area, self._islands.values()))
+        return self._closed_area_px + sum(i.area_px for i in self._islands.values())
 
     def _locate(self, view: View, stage_px: tuple[float, float] | None) -> tuple[_Placed, Tie]:
         anchor, found = self._anchor(view, stage_px)
         if anchor is None:
             tie: Tie = "lost" if self._frames else "first"
-            self._islands[self._next_island] = _Island()
-            self._next_island += 1
+            number = max(self._islands, default=-1) + 1
+            self._islands[number] = Island()
             x, y = stage_px or (0.0, 0.0)
-            return _Placed(view, self._next_island - 1, x, y, stage_px), tie
+            return _Placed(view, number, x, y, stage_px), tie
         x, y = anchor.x + found.shift[0], anchor.y + found.shift[1]
         placed = _Placed(view, anchor.island, x, y, stage_px)
         by_stage = found.correlation == 0.0
@@ -281,109 +212,16 @@ class SlideMap:
                 return
 
     def _move_island(self, source: int, target: int, dx: float, dy: float) -> None:
-        moved = self._islands.pop(source)
-        shift = np.array([dx, dy, dx, dy])
-        for cell in moved.cells.values():
-            cell.box = cell.box + shift
-            cell.seen_in = cell.seen_in + shift
-            self._islands[target].put(cell)
+        self._islands[target].absorb(self._islands.pop(source), dx, dy)
         for frame in self._frames:
             if frame.island == source:
                 frame.island, frame.x, frame.y = target, frame.x + dx, frame.y + dy
-                self._islands[target].covered.update(
-                    _tiles(frame.x, frame.y, frame.view.width, frame.view.height)
-                )
-
-    def _entered(
-        self,
-        sighting: Sighting,
-        box: npt.NDArray[np.float64],
-        frame: npt.NDArray[np.float64],
-        known: UniqueCell | None,
-    ) -> UniqueCell:
-        """The unique cell of a sighting: a new one, or the known one with its best view kept."""
-        cut_low, cut_high = box[:2] < frame[:2] + 2, box[2:] > frame[2:] - 2
-        cut = cut_low | cut_high
-        whole = not cut.any()
-        rank = (whole, sighting.score if whole else float(area(box)))
-        if known is not None and rank <= known.rank:
-            return known
-        self._next_cell += known is None
-        return UniqueCell(
-            id=self._next_cell - 1 if known is None else known.id,
-            kind=sighting.kind,
-            box=box,
-            seen_in=frame,
-            rank=rank,
-            centre_seen=whole or _shows_centre(box[2:] - box[:2], cut),
-            label=sighting.label,
-            p_blast=sighting.p_blast,
-        )
-
-    def _in_view(self) -> Counter[tuple[CellKind, CellLabel | None]]:
-        """The counted cells of the field in view."""
-        return Counter((cell.kind, cell.label) for cell in self.cells() if cell.centre_seen)
+                self._islands[target].cover(frame.rectangle)
 
     def _close_field(self) -> None:
         """Frames of other fields cannot overlap what comes: keep their counts, free the rest."""
-        self._closed_cells += self._in_view()
-        self._closed_area_px += sum(map(_area, self._islands.values()))
+        for island in self._islands.values():
+            self._closed_cells += island.counted()
+            self._closed_area_px += island.area_px
         self._frames.clear()
         self._islands.clear()
-
-
-def _assign(
-    boxes: npt.NDArray[np.float64],
-    sightings: list[Sighting],
-    known: list[UniqueCell],
-    frame: npt.NDArray[np.float64],
-) -> dict[int, UniqueCell]:
-    """Which sighting is which known cell: one to one, best overlap first, kinds kept apart."""
-    if not known or not len(boxes):
-        return {}
-    old = np.array([cell.box for cell in known])
-    seen_in = np.array([cell.seen_in for cell in known])
-    # Each box as the other's frame would have shown it.
-    new_there = clip(boxes[:, None], seen_in[None])
-    old_here = clip(old[None], frame)
-    overlap = iou(new_there, old_here)
-    kinds = np.array([KINDS.index(s.kind) for s in sightings])
-    old_kinds = np.array([KINDS.index(cell.kind) for cell in known])
-    overlap[kinds[:, None] != old_kinds[None]] = 0.0
-    matched: dict[int, UniqueCell] = {}
-    taken: set[int] = set()
-    rows, columns = np.nonzero(overlap > SAME_CELL_IOU)
-    for at in np.argsort(-overlap[rows, columns], kind="stable"):
-        row, column = int(rows[at]), int(columns[at])
-        if row not in matched and column not in taken:
-            matched[row] = known[column]
-            taken.add(column)
-    return matched
-
-
-def _shows_centre(sides: npt.NDArray[np.float64], cut: npt.NDArray[np.bool_]) -> bool:
-    """Whether a box cut by the border of its frame still shows the centre of its round cell.
-
-    The uncut side tells the diameter; in a corner the longer one does, which is all there is.
-    """
-    diameter = sides[~cut].max() if not cut.all() else sides.max()
-    return bool((sides >= diameter / 2).all())
-
-
-def _buckets(box: npt.NDArray[np.float64]) -> list[tuple[int, int]]:
-    x0, y0, x1, y1 = (int(v // _BUCKET_PX) for v in box)
-    return [(x, y) for y in range(y0, y1 + 1) for x in range(x0, x1 + 1)]
-
-
-_TILE_PX = 32
-
-
-def _tiles(x: float, y: float, width: int, height: int) -> Iterator[tuple[int, int]]:
-    """The tiles of the slide whose centre a frame shows."""
-    for row in range(int(np.ceil(y / _TILE_PX - 0.5)), int((y + height) / _TILE_PX + 0.5)):
-        for column in range(int(np.ceil(x / _TILE_PX - 0.5)), int((x + width) / _TILE_PX + 0.5)):
-            yield row, column
-
-
-def _area(island: _Island) -> float:
-    return len(island.covered) * float(_TILE_PX**2)

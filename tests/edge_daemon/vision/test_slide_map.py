@@ -10,7 +10,8 @@ import pytest
 
 from edge_daemon.sources.base import Frame
 from edge_daemon.sources.simulated import FrameTruth, SlideTruth, open_simulated
-from edge_daemon.vision.slide_map import Sighting, SlideMap
+from edge_daemon.vision.island import Sighting
+from edge_daemon.vision.slide_map import SlideMap
 
 NO_BOXES = np.empty((0, 4), np.float32)
 
@@ -48,7 +49,7 @@ def enter(slide: SlideMap, frame: Frame, truth: FrameTruth) -> list[int]:
     if frame.stage is not None:
         stage_px = (frame.stage.x_um / frame.um_per_px, frame.stage.y_um / frame.um_per_px)
     placement = slide.place(frame.pixels, boxes, frame.field, stage_px)
-    return slide.add(placement, found, frame.pixels.shape[1], frame.pixels.shape[0])
+    return slide.add(placement, found)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ class TestFieldsOfTheirOwn:
         pixels = np.random.default_rng(field).integers(0, 255, (480, 640, 3), dtype=np.uint8)
         found = [Sighting(box, "wbc", 0.9, "normal", 0.1) for box in boxes]
         array = np.array(boxes, np.float32).reshape(-1, 4)
-        return slide.add(slide.place(pixels, array, field), found, 640, 480)
+        return slide.add(slide.place(pixels, array, field), found)
 
     def test_the_same_box_in_two_fields_is_two_cells(self):
         slide = SlideMap()
@@ -165,7 +166,7 @@ def test_the_best_view_of_a_cell_is_kept():
     def see(frame: Frame, box: np.ndarray, label: str) -> None:
         stage_px = (frame.stage.x_um / frame.um_per_px, frame.stage.y_um / frame.um_per_px)
         placement = slide.place(frame.pixels, box[None], 0, stage_px)
-        slide.add(placement, [Sighting(tuple(box.tolist()), "wbc", 0.9, label, 0.5)], 640, 480)
+        slide.add(placement, [Sighting(tuple(box.tolist()), "wbc", 0.9, label, 0.5)])
 
     see(first, left.boxes[cut], "blast")
     assert slide.count("wbc", "blast") == 1
@@ -176,5 +177,5 @@ def test_the_best_view_of_a_cell_is_kept():
 def test_an_empty_frame_is_placed_without_cells():
     slide = SlideMap()
     placement = slide.place(np.full((480, 640, 3), 235, np.uint8), NO_BOXES, 0)
-    assert (placement.tie, slide.add(placement, [], 640, 480)) == ("first", [])
+    assert (placement.tie, slide.add(placement, [])) == ("first", [])
     assert slide.count("wbc") == 0

@@ -1,0 +1,55 @@
+"""What commands write for people and for programs: a summary in words, a file of JSON lines."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console
+
+from edge_daemon.contract.messages import SlideSummary
+from edge_daemon.errors import ConfigError
+
+
+def open_lines(path: Path) -> AbstractContextManager[TextIO]:
+    """Open a file for JSON lines; ``-`` is standard output.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    if str(path) == "-":
+        return nullcontext(sys.stdout)  # not ours to close
+    try:
+        return path.open("w", encoding="utf-8", buffering=1)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}; choose another --out") from error
+
+
+def print_summary(summary: SlideSummary, spent_s: float, console: Console) -> None:
+    """Print a slide's summary as a person reads it."""
+    frames, cells = summary.frames, summary.unique_cells
+    fraction = summary.blast_fraction
+    console.print(
+        f"frames      {frames.captured} captured: {frames.analysed} analysed, "
+        f"{frames.rejected} rejected, {frames.dropped} dropped, {frames.failed} failed "
+        f"({frames.captured / max(spent_s, 1e-6):.1f} frames/s)",
+        highlight=False,
+    )
+    console.print(
+        f"cells       {cells.wbc} white, {cells.rbc} red, {cells.platelet} platelets, each once"
+        + (f"; {summary.saturated_frames} frames held more" if summary.saturated_frames else ""),
+        highlight=False,
+    )
+    blasts = f"{summary.blasts} of {summary.nucleated_cells} white cells"
+    if fraction is not None:
+        blasts += (
+            f" = {100 * fraction.estimate:.1f} % "
+            f"({100 * fraction.confidence:.0f} % interval {100 * fraction.low:.1f} to "
+            f"{100 * fraction.high:.1f} %)"
+        )
+    console.print(f"blasts      {blasts}, {summary.uncertain} uncertain", highlight=False)
+    console.print(
+        f"disposition {summary.disposition}: {' '.join(summary.reasons)}", highlight=False
+    )
