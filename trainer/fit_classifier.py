@@ -41,6 +41,7 @@ from trainer.data.smear_fields import real_fields, rendered_fields, rendered_nuc
 from trainer.evaluate import auroc, p_blast_of
 from trainer.models.classifier import ClassifierGeometry, ClassifierGraph, build_classifier
 from trainer.models.efficientnet_lite import EfficientNetLite0, load_imagenet_weights, normalise
+from trainer.parallel import Ranks, join_ranks
 
 BEST = "best.pt"
 """Averaged weights of the best epoch and the geometry they belong to."""
@@ -61,6 +62,7 @@ class ClassifierConfig:
     epochs: int = 10
     crops_per_epoch: int = 4096
     batch: int = 32
+    """Crops per step, over all ranks."""
     learning_rate: float = 1e-3
     """Of the new layer; a stage ``k`` places before it gets ``layer_decay ** k`` of it."""
     layer_decay: float = 0.75
@@ -116,11 +118,13 @@ def fit_classifier(
     """
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)  # the new layer's first weights
+    ranks = join_ranks()
     run_dir.mkdir(parents=True, exist_ok=True)
     records = read_manifest(config.data / "cnmc2019")
-    save_json({**asdict(config), "cells": digest_of(records)}, run_dir / "config.json")
+    if ranks.leads:
+        save_json({**asdict(config), "cells": digest_of(records)}, run_dir / "config.json")
 
-    validation = read_validation(config)
+    validation = read_validation(config) if ranks.leads else None
     crops = _training_crops(config)
     network = build_classifier(config.dropout)
     load_imagenet_weights(network, config.weights)
@@ -141,8 +145,11 @@ def fit_classifier(
     first_epoch, best = _resume(run_dir / LAST, state)
     for epoch in range(first_epoch, config.epochs):
         started = time.monotonic()
-        torch.manual_seed(config.seed * 1000 + epoch)  # dropout repeats when a run is resumed
-        loss = _train_epoch(network, averaged, optimizer, schedule, crops, config, epoch)
+        # dropout differs between ranks, and repeats when a run is resumed
+        torch.manual_seed((config.seed * 1000 + epoch) * ranks.world + ranks.rank)
+        loss = _train_epoch(network, averaged, optimizer, schedule, crops, config, epoch, ranks)
+        if validation is None:
+            continue
         line = {"epoch": epoch, "loss": loss, "seconds": time.monotonic() - started}
         if (epoch + 1) % config.evaluate_every == 0 or epoch >= config.epochs - 3:
             average = cast("EfficientNetLite0", averaged.model)
@@ -192,17 +199,19 @@ def logits_of(
 
 
 class _EpochOfCrops(Dataset[tuple[torch.Tensor, int]]):
-    def __init__(self, crops: TrainingCrops, epoch: int, count: int) -> None:
-        self.crops, self.epoch, self.count = crops, epoch, count
+    """The crops of one epoch that are this rank's part."""
+
+    def __init__(self, crops: TrainingCrops, epoch: int, count: int, ranks: Ranks) -> None:
+        self.crops, self.epoch, self.count, self.ranks = crops, epoch, count, ranks
 
     def __len__(self) -> int:
-        return self.count
+        return self.count // self.ranks.world
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
         import cv2
 
         cv2.setNumThreads(0)  # one worker is one core; OpenCV's own threads would fight torch's
-        crop, label = self.crops.draw(self.epoch, index)
+        crop, label = self.crops.draw(self.epoch, index * self.ranks.world + self.ranks.rank)
         return torch.from_numpy(np.ascontiguousarray(crop)), label
 
 
@@ -229,12 +238,13 @@ def _train_epoch(
     crops: TrainingCrops,
     config: ClassifierConfig,
     epoch: int,
+    ranks: Ranks,
 ) -> float:
-    """One pass; returns the mean loss. The average of the weights moves with every step."""
+    """One pass; returns this rank's mean loss. The averaged weights move with every step."""
     criterion = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
     loader = DataLoader(
-        _EpochOfCrops(crops, epoch, config.crops_per_epoch // config.batch * config.batch),
-        batch_size=config.batch,
+        _EpochOfCrops(crops, epoch, config.crops_per_epoch // config.batch * config.batch, ranks),
+        batch_size=config.batch // ranks.world,
         num_workers=config.workers,
     )
     network.train()
@@ -243,6 +253,7 @@ def _train_epoch(
         loss = criterion(_logits(network, pictures, config.frozen_stages), labels)
         optimizer.zero_grad()
         loss.backward()
+        ranks.average_gradients(network)
         nn.utils.clip_grad_norm_(network.parameters(), 2.0)
         optimizer.step()
         schedule.step()
