@@ -1,0 +1,58 @@
+"""The shipped bundle counts white cells as the simulation knows them: each once, none invented."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+import pytest
+
+from edge_daemon.commands.models import open_models
+from edge_daemon.delivery.parcel import Origin
+from edge_daemon.pipeline import Pipeline
+from edge_daemon.reporter import Reporter
+from edge_daemon.screening import screen
+from edge_daemon.slide_session import SlideSession
+from edge_daemon.sources.simulated import SlideTruth, open_simulated
+
+
+@pytest.fixture(scope="module")
+def models():
+    with open_models(None) as opened:
+        yield opened
+
+
+def screened(models, spec: str):
+    source = open_simulated(spec)
+    truth: SlideTruth = source.truth()
+    pipeline = Pipeline(models)
+    session = SlideSession("counts", pipeline.slide_map)
+    reporter = Reporter(Origin("lab", "test", "0" * 32, models.bundle.digest), "counts")
+    with source:
+        return screen(source, pipeline, session, reporter), truth
+
+
+@pytest.mark.parametrize("stage", ["reported", "none"])
+def test_rendered_slide_within_ten_percent(models, stage):
+    summary, truth = screened(models, f"sim://?seed=21&fields=60&white=2&stage={stage}")
+    assert summary.frames.analysed == 60
+    assert summary.unique_cells.wbc == pytest.approx(truth.unique.white, rel=0.10)
+
+
+def test_real_pixels_within_five_percent(models, leuko_data):
+    """Val cells on val backgrounds; 60 of the 200 fields of docs/results.md, which has the rest."""
+    query = urlencode(
+        {
+            "seed": 31,
+            "fields": 60,
+            "overlap": 0.3,
+            "cells": leuko_data / "cnmc2019",
+            "backgrounds": leuko_data / "bccd" / "val",
+            "split": "val",
+        },
+        safe="/",
+    )
+    summary, truth = screened(models, f"sim://?{query}")
+    frames = summary.frames
+    assert frames.captured == frames.analysed + frames.rejected + frames.dropped + frames.failed
+    assert frames.captured == 60
+    assert summary.unique_cells.wbc == pytest.approx(truth.unique.white, rel=0.05)
