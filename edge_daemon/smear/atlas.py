@@ -73,7 +73,7 @@ NORMAL_DIFFERENTIAL: dict[Species, float] = {
 
 _REACH_UM: dict[str, float] = {
     "red_cell": 3.75,
-    "platelet": 1.3,
+    "platelet": 1.2,
     "lymphocyte": 5.0,
     "neutrophil": 7.1,
     "monocyte": 8.6,

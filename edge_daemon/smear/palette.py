@@ -50,7 +50,7 @@ WRIGHT_GIEMSA_DYES = Palette(
     grey_cytoplasm=density(190, 190, 214),
     azure_granule=density(160, 105, 180),
     eosin_granule=density(234, 150, 122),
-    platelet=density(176, 140, 196),
+    platelet=density(178, 148, 204),
 )
 
 

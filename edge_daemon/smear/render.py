@@ -159,7 +159,7 @@ def _red_cell(rng: np.random.Generator, um_per_px: float, palette: Palette) -> L
 
 def _platelet(rng: np.random.Generator, um_per_px: float, palette: Palette) -> Layers:
     """A small pale body with purple granules gathered in its middle; outline slightly frayed."""
-    radius = float(np.clip(rng.lognormal(np.log(1.15), 0.22), 0.75, 2.2))
+    radius = float(np.clip(rng.lognormal(np.log(1.05), 0.18), 0.72, 1.7))
     grid = warped_grid(rng, 2 * radius + 3.0, um_per_px, 0.17, 1.7)
     stretch = 1 + rng.uniform(0, 0.3)
     outline = ellipse(grid, 0, 0, radius * stretch, radius / stretch, rng.uniform(0, np.pi))
@@ -167,10 +167,10 @@ def _platelet(rng: np.random.Generator, um_per_px: float, palette: Palette) -> L
         angle = rng.uniform(0, 2 * np.pi)
         bud = disc(grid, radius * np.cos(angle), radius * np.sin(angle), radius * 0.32)
         outline = union(outline, bud, 0.4)
-    mask = coverage(outline, um_per_px, 0.35)
-    granules = np.clip(0.55 + 0.8 * grain(rng, grid.side_px, 0.42, um_per_px), 0, 2)
+    mask = coverage(outline, um_per_px, 0.55)
+    granules = np.clip(0.6 + 0.5 * grain(rng, grid.side_px, 0.5, um_per_px), 0, 1.6)
     middle = np.clip(outline / radius * 1.6, 0, 1)
-    thickness: Plane = mask * (0.42 + 0.9 * granules * middle)
+    thickness: Plane = mask * (0.40 + 0.75 * granules * middle)
     return (palette.platelet * thickness[..., None]).astype(np.float32), mask
 
 
