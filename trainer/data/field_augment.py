@@ -35,6 +35,9 @@ class AugmentConfig:
 
     scale_range: tuple[float, float] = (0.55, 1.5)
     """Magnification relative to the letterboxed frame."""
+    plain_scale_range: tuple[float, float] = (0.75, 1.2)
+    """The same in plain epochs, where most frames are seen whole: which cells at the edge of a
+    frame count is a habit of those who marked it, and can only be learnt from whole frames."""
     mosaic_probability: float = 0.4
     mosaic_scale_range: tuple[float, float] = (0.4, 1.1)
     hue_degrees: float = 10.0
@@ -60,12 +63,16 @@ MIN_VISIBLE_SIDE_PX = 4.0
 
 
 def single(
-    frame: MarkedFrame, height: int, width: int, config: AugmentConfig, rng: np.random.Generator
+    frame: MarkedFrame,
+    height: int,
+    width: int,
+    scale_range: tuple[float, float],
+    rng: np.random.Generator,
 ) -> MarkedFrame:
     """One frame, turned and scaled, on a canvas of ``height`` by ``width``."""
     canvas = _Canvas.of_background(frame.pixels, height, width, rng)
     frame = turned(frame, rng)
-    scale = _fitting_scale(frame, height, width) * _log_uniform(config.scale_range, rng)
+    scale = _fitting_scale(frame, height, width) * _log_uniform(scale_range, rng)
     canvas.place(frame, scale, (0, 0, width, height), rng)
     return canvas.frame()
 

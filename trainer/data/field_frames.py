@@ -63,9 +63,9 @@ class FramesConfig:
     """Share of the published fields that get cut-out cells pasted on."""
     render_probability: float = 0.06
     """Share of frames that are rendered instead of published."""
-    plain_fraction: float = 0.3
-    """Share of the epochs, up to the last one, without mosaics: whole fields, as the camera sees
-    them."""
+    plain_fraction: float = 0.4
+    """Share of the epochs, up to the last one, without mosaics and strong scaling: whole fields,
+    as the camera sees them."""
     seed: int = 20
 
 
@@ -118,14 +118,15 @@ class TrainingFrames(Dataset[TrainingSample]):
         size = (self._config.height, self._config.width)
         if epoch < self._coarse_until_epoch:
             size = (self._config.coarse_height, self._config.coarse_width)
+        plain = epoch >= self._plain_from_epoch
+        scales = self._augment.plain_scale_range if plain else self._augment.scale_range
         if self._render is not None and rng.random() < self._config.render_probability:
-            return single(self._render(rng), *size, self._augment, rng)
+            return single(self._render(rng), *size, scales, rng)
         first = self._published(self._order[index], rng)
-        may_mosaic = epoch < self._plain_from_epoch
-        if may_mosaic and rng.random() < self._augment.mosaic_probability:
+        if not plain and rng.random() < self._augment.mosaic_probability:
             others = [self._published(int(i), rng) for i in rng.choice(self._order, 3)]
             return mosaic([first, *others], *size, self._augment, rng)
-        return single(first, *size, self._augment, rng)
+        return single(first, *size, scales, rng)
 
     def _published(self, index: int, rng: np.random.Generator) -> MarkedFrame:
         frame = self._frames[index]

@@ -49,7 +49,7 @@ def test_turning_moves_boxes_with_their_cells(seed: int) -> None:
 @settings(max_examples=40)
 @given(seed=SEEDS)
 def test_single_frames_stay_true_and_on_the_canvas(seed: int) -> None:
-    frame = single(FIELD, 64, 96, AugmentConfig(), np.random.default_rng(seed))
+    frame = single(FIELD, 64, 96, (0.5, 1.5), np.random.default_rng(seed))
     assert frame.pixels.shape == (64, 96, 3)
     assert (frame.boxes >= 0).all()
     assert (frame.boxes <= [96, 64, 96, 64]).all()
@@ -69,7 +69,7 @@ def test_mosaics_stay_true_and_on_the_canvas(seed: int) -> None:
 def test_a_frame_without_cells_can_be_varied() -> None:
     empty = field(40, 50, [])
     rng = np.random.default_rng(0)
-    assert single(empty, 64, 96, AugmentConfig(), rng).boxes.shape == (0, 4)
+    assert single(empty, 64, 96, (0.5, 1.5), rng).boxes.shape == (0, 4)
     assert mosaic([empty] * 4, 64, 96, AugmentConfig(), rng).boxes.shape == (0, 4)
 
 
