@@ -40,8 +40,8 @@ def frames(data: Path, names: tuple[str, ...], every: int = 1) -> list[Pixels]:
 
 class TestRealFrames:
     def test_frames_of_the_training_sets_pass(self, leuko_data: Path) -> None:
-        accepted = [assess(pixels).accepted for pixels in frames(leuko_data, TRAIN)]
-        assert len(accepted) >= 900
+        accepted = [assess(pixels).accepted for pixels in frames(leuko_data, TRAIN, every=3)]
+        assert len(accepted) >= 300
         assert np.mean(accepted) >= 0.995
 
     def test_frames_of_the_validation_sets_pass(self, leuko_data: Path) -> None:
@@ -51,8 +51,9 @@ class TestRealFrames:
     @pytest.mark.parametrize(
         ("how", "reason", "refused_at_least"),
         [
-            ("blurred, sigma 4", "out of focus", 0.95),
+            ("blurred, sigma 4", "out of focus", 0.94),
             ("blurred, sigma 6", "out of focus", 1.0),
+            ("blurred, sigma 6, noise", "out of focus", 0.97),
             ("40 % of the light", "underexposed", 1.0),
             ("twice the light", "overexposed", 1.0),
             ("empty glass", "empty field", 1.0),
@@ -72,7 +73,7 @@ class TestReason:
     @pytest.mark.parametrize(
         ("spoil", "words"),
         [
-            (lambda p: defocused(p, 6), r"^out of focus: sharpness [0-9.]+, needs 9\.0: turn the"),
+            (lambda p: defocused(p, 6), r"^out of focus: sharpness [0-9.]+, needs 8\.5: turn the"),
             (
                 lambda p: exposed(p, 0.3),
                 r"^underexposed: mean brightness 0\.2\d \(at least 0\.40\).*turn the lamp up",
@@ -107,7 +108,7 @@ class TestMeasures:
         quality = assess(drawn_smear())
         assert quality.accepted
         assert quality.focus is not None
-        assert quality.focus > 9
+        assert quality.focus > 8
         assert quality.exposure == pytest.approx(0.75, abs=0.08)
         assert quality.clipped_fraction == 0
         assert quality.foreground_fraction is not None
