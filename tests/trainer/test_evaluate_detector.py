@@ -30,6 +30,7 @@ def detector() -> Detector:
     torch.manual_seed(2)
     detector = Detector(DetectorShape(channels=8, head_convs=1)).eval()
     torch.nn.init.normal_(detector.score.weight, std=0.7)
+    torch.nn.init.zeros_(detector.score.bias)
     return detector
 
 
