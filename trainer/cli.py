@@ -83,7 +83,7 @@ def fit_classifier(
     weights: WeightsOption = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes of 4,096 crops.")] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same crops.")] = 0,
-    threads: ThreadsOption = 2,
+    threads: ThreadsOption = 1,
 ) -> None:
     """Train the classifier of blasts and normal cells, calibrate it and measure it."""
     from trainer.fit_classifier import ClassifierConfig
@@ -99,10 +99,11 @@ def fit_classifier(
 @app.command()
 def evaluate_classifier(run: RunArgument, data: DataOption = DATA) -> None:
     """Calibrate and measure the classifier of RUN on the validation groups; writes metrics.json."""
+    from trainer.evaluate_classifier import describe
+    from trainer.evaluate_classifier import evaluate_classifier as evaluate
     from trainer.fit_classifier import BEST
-    from trainer.measure_classifier import describe, measure_classifier
 
-    typer.echo(describe(measure_classifier(run / BEST, data)))
+    typer.echo(describe(evaluate(run / BEST, data)))
 
 
 def main() -> None:

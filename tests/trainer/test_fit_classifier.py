@@ -11,8 +11,8 @@ import torch
 
 from edge_daemon.contract.roles import ClassifierRole
 from tests.trainer.small_sets import write_sets
+from trainer.evaluate_classifier import describe, evaluate_classifier
 from trainer.fit_classifier import BEST, ClassifierConfig, fit_classifier
-from trainer.measure_classifier import describe, measure_classifier
 from trainer.models.classifier import ClassifierGeometry
 from trainer.models.efficientnet_lite import EfficientNetLite0
 
@@ -73,7 +73,7 @@ def test_every_epoch_leaves_a_line_and_the_run_its_config(
 def test_the_figures_make_a_role_that_the_daemon_accepts(
     config: ClassifierConfig, run: Path
 ) -> None:
-    metrics = measure_classifier(run / BEST, config.data, rounds=20)
+    metrics = evaluate_classifier(run / BEST, config.data, rounds=20)
     calibration = {k: v for k, v in metrics["calibration"].items() if k != "rule"}
     role = ClassifierRole.model_validate(calibration)
     assert role.size == config.geometry.size

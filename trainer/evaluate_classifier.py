@@ -8,13 +8,19 @@ intervals over patient groups say how little a dozen of patients can tell anyway
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from edge_daemon.contract.terms import CLASSES
 from trainer.data.cnmc import UM_PER_PX, digest_of, of_split, read_manifest
+from trainer.data.composite_crops import crops_of_blood, crops_on_black, crops_on_fields
+from trainer.data.fields import read_field_sets
+from trainer.data.smear_fields import real_fields
 from trainer.evaluate import (
     abstain_band,
     auroc,
@@ -26,14 +32,35 @@ from trainer.evaluate import (
     operating_at,
     p_blast_of,
 )
-from trainer.fit_classifier import ClassifierConfig, logits_of, read_validation
-from trainer.models.classifier import load_classifier
+from trainer.models.classifier import ClassifierGeometry, ClassifierGraph, load_classifier
 
 BLAST_THRESHOLD = 0.5
 """Of the calibrated probability, where the abstain band allows it."""
 
 
-def measure_classifier(checkpoint: Path, data: Path, *, rounds: int = 1000) -> dict[str, Any]:
+@dataclass(frozen=True, eq=False)
+class Validation:
+    """The fixed crops of the validation split, as the daemon would make them."""
+
+    on_black: NDArray[np.uint8]
+    composited: NDArray[np.uint8]
+    is_blast: NDArray[np.bool_]
+    blood: NDArray[np.uint8]
+    """White cells of normal blood: none of them is a blast."""
+
+    def measure(self, graph: ClassifierGraph) -> dict[str, float]:
+        """AUROC of both kinds of crop, and the share of normal blood called blast at 0.5."""
+        p_black = p_blast_of(logits_of(graph, self.on_black))
+        p_field = p_blast_of(logits_of(graph, self.composited))
+        p_blood = p_blast_of(logits_of(graph, self.blood))
+        return {
+            "auroc_on_black": auroc(self.is_blast, p_black),
+            "auroc_composited": auroc(self.is_blast, p_field),
+            "blast_rate_normal_blood": float((p_blood >= 0.5).mean()),
+        }
+
+
+def evaluate_classifier(checkpoint: Path, data: Path, *, rounds: int = 1000) -> dict[str, Any]:
     """All figures of one checkpoint; also written to ``metrics.json`` beside it.
 
     ``calibration`` holds what the bundle's classifier role needs: ``temperature``,
@@ -41,7 +68,7 @@ def measure_classifier(checkpoint: Path, data: Path, *, rounds: int = 1000) -> d
     """
     graph = load_classifier(checkpoint)
     records = of_split(read_manifest(data / "cnmc2019"), "val")
-    validation = read_validation(ClassifierConfig(data=data, geometry=graph.geometry))
+    validation = read_validation(data, graph.geometry)
     is_blast = validation.is_blast
     logits = {
         "on_black": logits_of(graph, validation.on_black),
@@ -133,3 +160,30 @@ def describe(metrics: dict[str, Any]) -> str:
     low, high = calibration["abstain_band"]
     lines.append(f"temperature {calibration['temperature']:.3f}, uncertain {low:.3f} to {high:.3f}")
     return "\n".join(lines)
+
+
+def read_validation(data: Path, geometry: ClassifierGeometry) -> Validation:
+    """The crops of the validation groups on black and on validation fields, and normal blood."""
+    root = data / "cnmc2019"
+    records = of_split(read_manifest(root), "val")
+    fields = real_fields(read_field_sets(data, "val"))
+    crop_um, size = geometry.crop_um, geometry.size
+    return Validation(
+        on_black=crops_on_black(root, records, size),
+        composited=crops_on_fields(root, records, fields, crop_um=crop_um, size=size, seed=1),
+        is_blast=np.array([record.label == "blast" for record in records]),
+        blood=crops_of_blood(fields, crop_um=crop_um, size=size),
+    )
+
+
+def logits_of(
+    graph: ClassifierGraph, crops: NDArray[np.uint8], batch: int = 64
+) -> NDArray[np.float32]:
+    """Logits of many crops, float32 ``[N, 2]``, in batches without autograd."""
+    graph.eval()
+    parts = [np.empty((0, len(CLASSES)), np.float32)]
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        for first in range(0, len(crops), batch):
+            logits = graph(torch.from_numpy(crops[first : first + batch]))
+            parts.append(logits.float().numpy())
+    return np.concatenate(parts)
