@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -28,7 +28,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from edge_daemon.contract.roles import DetectorRole
-from edge_daemon.contract.terms import KINDS
+from edge_daemon.contract.terms import KINDS, CellKind
 from trainer.averaging import AveragedWeights
 from trainer.checkpoint import load_checkpoint, save_checkpoint, save_json
 from trainer.data.field_augment import AugmentConfig, MarkedFrame
@@ -87,7 +87,7 @@ class DetectorFitConfig:
     paste: PasteConfig = field(default_factory=PasteConfig)
     loss: DetectionLossConfig = field(default_factory=DetectionLossConfig)
 
-    def role(self, thresholds: Mapping[str, float] | None = None) -> DetectorRole:
+    def role(self, thresholds: Mapping[CellKind, float] | None = None) -> DetectorRole:
         """The geometry this training is for; thresholds of 0.5 until they are chosen."""
         return DetectorRole(
             input_height=self.frames.height,
@@ -159,7 +159,7 @@ def fit_detector(
             "rendered": render is not None,
         }
         if _is_due(epoch, config):
-            entry |= _evaluate(averaged.model, validation, config, state, run_dir)
+            entry |= _evaluate(cast("Detector", averaged.model), validation, config, state, run_dir)
         state.history.append(entry)
         state.epoch = epoch + 1
         console.print(" ".join(f"{key}={value}" for key, value in entry.items()))

@@ -146,4 +146,7 @@ def _logit(probabilities: list[float]) -> NDArray[np.float32]:
 
 def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     # Written with tanh, which does not overflow for large negative logits.
-    return (np.tanh(logits * np.float32(0.5)) + np.float32(1)) * np.float32(0.5)
+    scores: NDArray[np.float32] = (np.tanh(logits * np.float32(0.5)) + np.float32(1)) * np.float32(
+        0.5
+    )
+    return scores

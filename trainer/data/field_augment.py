@@ -9,7 +9,7 @@ give the same frame, whichever worker makes it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -120,26 +120,26 @@ def photometric(pixels: Rgb, config: AugmentConfig, rng: np.random.Generator) ->
     hsv = cv2.LUT(
         hsv, np.stack([hue, np.clip(saturation, 0, 255), steps], -1).astype(np.uint8)[None]
     )
-    pixels = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+    pixels = _uint8(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB))
     gamma = _log_uniform(config.gamma_range, rng)
     gains = 1 + rng.uniform(-1, 1, 3) * config.channel_gain
     curve = 255 * (steps[:, None] / 255) ** gamma * gains
-    pixels = cv2.LUT(pixels, np.clip(curve, 0, 255).astype(np.uint8)[None])
+    pixels = _uint8(cv2.LUT(pixels, np.clip(curve, 0, 255).astype(np.uint8)[None]))
     if rng.random() < config.shading_probability:
         pixels = _shaded(pixels, config.shading_depth, rng)
     if rng.random() < config.blur_probability:
-        pixels = cv2.GaussianBlur(pixels, (0, 0), rng.uniform(*config.blur_sigma_px))
+        pixels = _uint8(cv2.GaussianBlur(pixels, (0, 0), rng.uniform(*config.blur_sigma_px)))
     if rng.random() < config.noise_probability:
         noise = np.empty(pixels.shape, dtype=np.int16)
         cv2.setRNGSeed(int(rng.integers(2**31 - 1)))
-        cv2.randn(noise, 0, rng.uniform(*config.noise_sigma))
-        pixels = cv2.add(pixels, noise, dtype=cv2.CV_8U)
+        cv2.randn(noise, 0, rng.uniform(*config.noise_sigma))  # type: ignore[call-overload]
+        pixels = _uint8(cv2.add(pixels, noise, dtype=cv2.CV_8U))
     if rng.random() < config.jpeg_probability:
         quality = int(rng.integers(*config.jpeg_quality))
         # RGB stored as if BGR: chroma subsampling then acts on the wrong primaries by a little,
         # which is of no matter to an augmentation and saves two conversions.
         _, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        pixels = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+        pixels = _uint8(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
     return pixels
 
 
@@ -216,6 +216,11 @@ def _fitting_scale(frame: MarkedFrame, height: int, width: int) -> float:
 def _log_uniform(limits: tuple[float, float], rng: np.random.Generator) -> float:
     low, high = limits
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
+def _uint8(picture: NDArray[Any] | None) -> Rgb:
+    """What OpenCV made of a uint8 picture, which its type hints no longer know to be one."""
+    return np.asarray(picture, dtype=np.uint8)
 
 
 def _shaded(pixels: Rgb, depth: float, rng: np.random.Generator) -> Rgb:

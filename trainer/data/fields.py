@@ -46,7 +46,7 @@ class FieldRecord:
         bgr = cv2.imread(str(self.image), cv2.IMREAD_COLOR)
         if bgr is None:
             raise DataError(f"{self.image} cannot be read as a picture: fetch the set again")
-        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 @dataclass(frozen=True)

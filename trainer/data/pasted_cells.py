@@ -153,8 +153,8 @@ def _shrunk(cell: CutOutCell, um_per_px: float) -> CutOutCell:
     size = max(round(width * scale), 1), max(round(height * scale), 1)
     return replace(
         cell,
-        rgb=cv2.resize(cell.rgb, size, interpolation=cv2.INTER_AREA),
-        alpha=cv2.resize(cell.alpha, size, interpolation=cv2.INTER_AREA),
+        rgb=np.asarray(cv2.resize(cell.rgb, size, interpolation=cv2.INTER_AREA), np.uint8),
+        alpha=np.asarray(cv2.resize(cell.alpha, size, interpolation=cv2.INTER_AREA), np.float32),
         um_per_px=um_per_px,
     )
 

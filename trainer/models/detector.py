@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -68,8 +68,8 @@ class Detector(nn.Module):
         self.box_scale = nn.Parameter(torch.ones(len(FEATURE_STRIDES)))
         nn.init.normal_(self.score.weight, std=0.01)
         nn.init.normal_(self.box.weight, std=0.01)
-        nn.init.constant_(self.score.bias, -math.log((1 - _PRIOR_PROBABILITY) / _PRIOR_PROBABILITY))
-        nn.init.constant_(self.box.bias, _INITIAL_DISTANCE)
+        _fill(self.score.bias, -math.log((1 - _PRIOR_PROBABILITY) / _PRIOR_PROBABILITY))
+        _fill(self.box.bias, _INITIAL_DISTANCE)
 
     def forward(self, image: Tensor) -> list[DetectorOutput]:
         """Raw outputs at strides 8, 16 and 32."""
@@ -101,6 +101,11 @@ class DetectorGraph(nn.Module):
         return tuple(part for level in self.detector(normalise(image)) for part in level)
 
 
+def _fill(bias: Tensor | None, value: float) -> None:
+    if bias is not None:
+        nn.init.constant_(bias, value)
+
+
 class _Branch(nn.Module):
     """3x3 convolutions shared by all levels, with batch norms of each level's own.
 
@@ -119,7 +124,8 @@ class _Branch(nn.Module):
         )
 
     def forward(self, x: Tensor, level: int) -> Tensor:
-        for conv, norm in zip(self.convs, self.norms[level], strict=True):
+        norms = cast("nn.ModuleList", self.norms[level])
+        for conv, norm in zip(self.convs, norms, strict=True):
             x = functional.relu(norm(conv(x)))
         return x
 

@@ -124,7 +124,7 @@ class EfficientNetLite0(nn.Module):
         maps = []
         frozen = self._frozen_stages
         stem, *stages = self._frozen_part() if self.training and frozen else [self.stem]
-        stages += self.stages[len(stages) :]
+        stages += list(self.stages)[len(stages) :]
         with torch.set_grad_enabled(torch.is_grad_enabled() and frozen == 0):
             x = stem(x)
         for index, stage in enumerate(stages):
@@ -248,8 +248,11 @@ def _folded(part: nn.Module) -> nn.Module:
     """A copy for inference in which every batch norm is part of its convolution."""
     part = copy.deepcopy(part).eval().requires_grad_(False)
     for module in part.modules():
-        if isinstance(module, nn.Sequential) and isinstance(module[0], nn.Conv2d):
-            module[0] = fuse_conv_bn_eval(module[0], module[1])
+        if not isinstance(module, nn.Sequential):
+            continue
+        conv, norm = module[0], module[1] if len(module) > 1 else None
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            module[0] = fuse_conv_bn_eval(conv, norm)
             module[1] = nn.Identity()
     return part
 
