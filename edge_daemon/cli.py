@@ -79,6 +79,9 @@ def replay(
     out: Annotated[
         Path | None, typer.Option("--out", help="Write one FrameResult per line; - is stdout")
     ] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="Write every frame with its cells outlined into this folder")
+    ] = None,
     engine: EngineOption = "auto",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = None,
@@ -112,6 +115,7 @@ def replay(
             bundle=bundle,
             broker=None if broker is None else BrokerSettings.from_url(broker),
             out=out,
+            pictures=pictures,
             engine=engine,
             precision=precision,
             threads=threads,

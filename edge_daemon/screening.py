@@ -15,7 +15,7 @@ from edge_daemon.errors import SourceError
 from edge_daemon.pipeline import Pipeline
 from edge_daemon.reporter import Reporter
 from edge_daemon.slide_session import SlideSession
-from edge_daemon.sources.base import Frame, Source
+from edge_daemon.sources.base import Captured, Frame, Source
 
 SUMMARY_EVERY_S = 2.0
 """How often the standing of a running slide is reported."""
@@ -27,7 +27,7 @@ def screen(
     session: SlideSession,
     reporter: Reporter,
     *,
-    on_frame: Callable[[FrameResult], None] = lambda _: None,
+    on_frame: Callable[[FrameResult, Captured], None] = lambda _result, _captured: None,
     stop: threading.Event | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> SlideSummary:
@@ -38,7 +38,7 @@ def screen(
         pipeline: analyses the frames, in the calling thread.
         session: the ledger of the slide.
         reporter: where results go.
-        on_frame: called with every result, for a progress bar or a picture.
+        on_frame: called with every result and what it is of, for a progress bar or a picture.
         stop: set from elsewhere to end the slide before its source does.
         clock: seconds, monotonic.
 
@@ -55,7 +55,7 @@ def screen(
             findings = pipeline.process(captured)
             session.enter(findings)
             pixels = captured.pixels if isinstance(captured, Frame) else None
-            on_frame(reporter.frame(findings, pixels))
+            on_frame(reporter.frame(findings, pixels), captured)
             if clock() >= next_summary:
                 reporter.standing(session.standing())
                 next_summary = clock() + SUMMARY_EVERY_S

@@ -7,6 +7,9 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TextIO
 
+import cv2
+import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 
 from edge_daemon.contract.messages import SlideSummary
@@ -25,6 +28,23 @@ def open_lines(path: Path) -> AbstractContextManager[TextIO]:
         return path.open("w", encoding="utf-8", buffering=1)
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}; choose another --out") from error
+
+
+def write_picture(folder: Path, pixels: npt.NDArray[np.uint8], index: int) -> None:
+    """Write an annotated frame as ``folder/frame-<index>.jpg``.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    path = folder / f"frame-{index:05d}.jpg"
+    jpeg = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1].tobytes()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(jpeg)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {path}: {error.strerror}; choose another --pictures"
+        ) from error
 
 
 def print_summary(summary: SlideSummary, spent_s: float, console: Console) -> None:

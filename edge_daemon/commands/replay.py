@@ -24,7 +24,7 @@ from rich.progress import (
 
 from edge_daemon.commands.delivery import Delivery
 from edge_daemon.commands.models import open_models
-from edge_daemon.commands.output import open_lines, print_summary
+from edge_daemon.commands.output import open_lines, print_summary, write_picture
 from edge_daemon.contract.messages import FrameResult, SlideSummary
 from edge_daemon.contract.topics import name_from
 from edge_daemon.delivery.parcel import Origin
@@ -35,8 +35,9 @@ from edge_daemon.pipeline import Pipeline
 from edge_daemon.reporter import Reporter
 from edge_daemon.screening import screen
 from edge_daemon.slide_session import SlideSession
-from edge_daemon.sources.base import Source
+from edge_daemon.sources.base import Captured, Frame, Source
 from edge_daemon.sources.open import open_source
+from edge_daemon.vision.annotate import annotate
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class ReplayRequest:
     bundle: Path | None = None
     broker: BrokerSettings | None = None
     out: Path | None = None
+    pictures: Path | None = None
     engine: EngineChoice = "auto"
     precision: PrecisionChoice = "auto"
     threads: int | None = None
@@ -87,7 +89,13 @@ def replay(request: ReplayRequest, console: Console) -> SlideSummary:
         console.print(f"{source.name}: {models.description}", highlight=False)
         started = time.monotonic()
         with FrameProgress(source, console) as progress:
-            summary = screen(source, pipeline, session, reporter, on_frame=progress.advance)
+
+            def on_frame(frame: FrameResult, captured: Captured) -> None:
+                progress.advance(frame)
+                if request.pictures is not None and isinstance(captured, Frame):
+                    write_picture(request.pictures, annotate(captured.pixels, frame), frame.frame)
+
+            summary = screen(source, pipeline, session, reporter, on_frame=on_frame)
         spent_s = time.monotonic() - started
         print_summary(summary, spent_s, console)
         if delivery is not None:

@@ -26,6 +26,7 @@ from edge_daemon.reporter import Reporter
 from edge_daemon.screening import screen
 from edge_daemon.service.health import HealthReporter
 from edge_daemon.slide_session import SlideSession
+from edge_daemon.sources.base import Captured
 from edge_daemon.sources.open import open_source
 
 FLUSH_ON_EXIT_S = 5.0
@@ -61,7 +62,7 @@ def run(config: Config, console: Console) -> None:
         session = SlideSession(slide, pipeline.slide_map, config.slide.thresholds)
         reporter = Reporter(origin, slide, outbox=delivery.outbox)
 
-        def on_frame(frame: FrameResult) -> None:
+        def on_frame(frame: FrameResult, _: Captured) -> None:
             health.frame(frame)
             if frame.outcome in ("failed", "rejected"):
                 log.warning("frame %d %s: %s", frame.frame, frame.outcome, frame.reason)

@@ -125,6 +125,14 @@ class TestReplay:
         assert "3.jpg" in result.stderr
         assert "4 captured" in result.stderr
 
+    def test_pictures_show_every_frame_that_could_be_read(self, tiny_bundle, frames, tmp_path):
+        (frames / "3.jpg").write_bytes(b"no picture")
+        folder = tmp_path / "pictures"
+        result = leuko_edge("replay", frames, "--bundle", tiny_bundle, "--pictures", folder)
+        assert result.returncode == 0, result.stderr
+        shapes = [cv2.imread(str(path)).shape for path in sorted(folder.iterdir())]
+        assert shapes == [(512, 512, 3)] * 3
+
     def test_no_picture_at_all_was_analysed_is_said(self, tiny_bundle, tmp_path):
         result = leuko_edge("replay", tmp_path / "nowhere", "--bundle", tiny_bundle)
         assert result.returncode == 5
@@ -145,6 +153,7 @@ class TestReplay:
         [
             (["--broker", "http://x"], 2, "write mqtt://host:port"),
             (["--out", "/nowhere/out.jsonl"], 2, "cannot write /nowhere/out.jsonl"),
+            (["--pictures", "/dev/null/x"], 2, "cannot write /dev/null/x/frame-00000.jpg"),
             (["--precision", "int8"], 3, "has no int8 detector; it has fp32"),
             (["--slide", "a/b"], 9, "no valid name"),
         ],

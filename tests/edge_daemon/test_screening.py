@@ -46,7 +46,12 @@ class Desk:
 
     def screen(self, source: Listed, **more: object) -> SlideSummary:
         return screen(
-            source, self.pipeline, self.session, self.reporter, on_frame=self.frames.append, **more
+            source,
+            self.pipeline,
+            self.session,
+            self.reporter,
+            on_frame=lambda result, _: self.frames.append(result),
+            **more,
         )
 
 
