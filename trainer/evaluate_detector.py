@@ -42,6 +42,7 @@ class DetectionReport:
     precision: dict[CellKind, float | None]
     """At the score thresholds of the role."""
     saturated_frames: int
+    """Frames with more cells at the score thresholds of the role than it keeps."""
 
 
 def evaluation_role(role: DetectorRole) -> DetectorRole:
@@ -104,8 +105,18 @@ def report(
         ap50={kind: item.average_precision() for kind, item in matches.items()},
         recall={kind: item.recall(thresholds[kind]) for kind, item in matches.items()},
         precision={kind: item.precision(thresholds[kind]) for kind, item in matches.items()},
-        saturated_frames=sum(item.saturated for item in found),
+        saturated_frames=sum(_saturates(item, role) for item in found),
     )
+
+
+def _saturates(found: Detections, role: DetectorRole) -> bool:
+    """Whether the cut at the cap went through cells that ``role`` reports.
+
+    ``found`` goes far below the thresholds, where every frame holds more than the cap.
+    """
+    thresholds = np.array([role.score_thresholds[kind] for kind in role.kinds])
+    reported = found.scores >= thresholds[found.kinds]
+    return found.saturated and bool(reported.all())
 
 
 def choose_thresholds(matches: Mapping[CellKind, KindMatches]) -> dict[CellKind, float]:

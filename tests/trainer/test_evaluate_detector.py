@@ -8,15 +8,16 @@ import torch
 
 from edge_daemon.contract.roles import DetectorRole
 from edge_daemon.contract.terms import KINDS
-from edge_daemon.vision.detect import decode, letterbox
+from edge_daemon.vision.detect import Detections, decode, letterbox
 from trainer.data.field_augment import MarkedFrame
 from trainer.evaluate_detector import (
     choose_thresholds,
     detect_frames,
     evaluate_detector,
     evaluation_role,
+    report,
 )
-from trainer.metrics_detection import KindMatches
+from trainer.metrics_detection import KindMatches, match
 from trainer.models.detector import Detector, DetectorGraph, DetectorShape
 
 ROLE = DetectorRole(
@@ -77,6 +78,15 @@ def test_evaluation_looks_far_below_the_shipped_thresholds() -> None:
     role = evaluation_role(ROLE)
     assert max(role.score_thresholds.values()) <= 0.05
     assert role.nms_iou == ROLE.nms_iou
+
+
+@pytest.mark.parametrize(("weakest", "saturated_frames"), [(0.1, 0), (0.6, 1)])
+def test_only_a_cut_among_reported_cells_saturates(weakest: float, saturated_frames: int) -> None:
+    scores = np.linspace(0.9, weakest, 1000, dtype=np.float32)
+    boxes = np.tile(np.array([[0, 0, 9, 9]], np.float32), (1000, 1))
+    found = Detections(boxes, scores, np.ones(1000, np.int8), saturated=True)
+    truth = (np.zeros((0, 4), np.float32), np.zeros(0, np.int8))
+    assert report(match([found], [truth]), [found], ROLE).saturated_frames == saturated_frames
 
 
 def test_thresholds_favour_the_recall_of_white_cells() -> None:

@@ -21,8 +21,9 @@ _SLIDE_UM = 300.0
 _TRAINING_SEEDS = range(1_000, 1_006)
 """Slides that training draws from; the demo and the tests use seeds below 1,000."""
 
-MIN_VISIBLE = 0.2
-"""Cells cut off further than this by the edge of a field are not asked for."""
+MIN_VISIBLE = 0.05
+"""Share of a cell's area that a field must show for the cell to be asked for. Published fields mark
+slivers at the edge too."""
 
 
 class RenderedFields:
