@@ -87,7 +87,7 @@ def fit_temperature(logits: NDArray[np.floating], is_blast: Bools) -> float:
 
 
 def abstain_band(
-    is_blast: Bools, p_blast: Floats, *, sensitivity: float = 0.95, specificity: float = 0.95
+    is_blast: Bools, p_blast: Floats, *, sensitivity: float, specificity: float
 ) -> tuple[float, float]:
     """``(low, high)`` between which the classifier says ``uncertain``.
 
