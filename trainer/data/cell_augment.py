@@ -21,23 +21,23 @@ Picture = NDArray[np.uint8]
 class AugmentStrength:
     """How far each property strays; standard deviations unless said otherwise."""
 
-    dye_gain: float = 0.12
+    dye_gain: float = 0.15
     """Log gain of optical density per channel: more or less dye."""
-    dye_mixing: float = 0.05
+    dye_mixing: float = 0.07
     """Off-diagonal mixing of the channels' optical densities: another hue of dye."""
     light_gain: float = 0.10
     """Log gain of all channels together: exposure."""
     light_tint: float = 0.04
     """Log gain per channel: white balance."""
-    gamma: float = 0.12
+    gamma: float = 0.15
     """Log of the exponent: the camera's tone curve."""
-    grey_probability: float = 0.12
+    grey_probability: float = 0.15
     """Share of pictures that lose their colour, wholly or in part."""
-    blur_probability: float = 0.25
-    blur_px: float = 0.9
+    blur_probability: float = 0.3
+    blur_px: float = 1.0
     """Widest Gaussian, in pixels of the crop."""
-    noise_probability: float = 0.25
-    noise_levels: float = 4.0
+    noise_probability: float = 0.3
+    noise_levels: float = 5.0
     """Largest standard deviation of sensor noise, in grey levels."""
     jpeg_probability: float = 0.3
 

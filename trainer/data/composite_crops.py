@@ -49,7 +49,7 @@ class Cell:
 class CropMix:
     """Shares of the sources of training crops; what is left of 1 are C-NMC cells on black."""
 
-    composited: float = 0.54
+    composited: float = 0.50
     rendered: float = 0.06
     normal_blood: float = 0.08
     neighbour_probability: float = 0.25
@@ -58,8 +58,9 @@ class CropMix:
     """A scale estimated from red cells strays about this far (uniform, relative)."""
     group_cap: int = 80
     """Groups with at least this many cells are drawn equally often within their class."""
-    area_balance: float = 0.7
-    """How far the classes' areas are made alike, 0 to 1 (see :mod:`trainer.data.sampling`)."""
+    area_balance: float = 0.3
+    """How far the classes' areas are made alike, 0 to 1 (see :mod:`trainer.data.sampling`). At 0.7
+    the network made so little of size that adding the area to its answer raised AUROC by 0.02."""
     strength: AugmentStrength = field(default_factory=AugmentStrength)
 
 
