@@ -62,18 +62,10 @@ def fit_detector(
 
 @app.command()
 def evaluate_detector(run: RunArgument, data: DataOption = DATA) -> None:
-    """Measure the detector of RUN on the validation frames: mAP50, recall, precision."""
-    from dataclasses import asdict
+    """Choose the thresholds of RUN's best weights on the validation frames, and measure them."""
+    from trainer.fit_detector import measure_again
 
-    from trainer.data.fields import read_field_sets
-    from trainer.evaluate_detector import evaluate_detector as evaluate
-    from trainer.evaluate_detector import frames_of
-    from trainer.fit_detector import BEST, load_detector
-
-    detector, role = load_detector(run / BEST)
-    sets = {field_set.name: frames_of(field_set) for field_set in read_field_sets(data, "val")}
-    reports, _ = evaluate(detector, sets, role)
-    typer.echo(json.dumps({name: asdict(report) for name, report in reports.items()}, indent=1))
+    typer.echo(json.dumps(measure_again(run, data), indent=1))
 
 
 @app.command()

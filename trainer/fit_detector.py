@@ -13,6 +13,7 @@ for each other in every layer: see :mod:`trainer.parallel`.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -44,7 +45,12 @@ from trainer.data.field_frames import (
 from trainer.data.fields import read_field_sets
 from trainer.data.pasted_cells import PasteConfig, PastedCells, read_cut_out_cells
 from trainer.detection_loss import DetectionLossConfig, detection_loss, lay_out
-from trainer.evaluate_detector import choose_thresholds, evaluate_detector, frames_of
+from trainer.evaluate_detector import (
+    choose_thresholds,
+    evaluate_detector,
+    figures_of,
+    frames_of,
+)
 from trainer.models.detector import Detector, DetectorShape
 from trainer.models.efficientnet_lite import load_imagenet_weights, normalise
 from trainer.optimisation import parameter_groups, set_rate, warm_cosine
@@ -188,6 +194,26 @@ def load_detector(path: Path) -> tuple[Detector, DetectorRole]:
     return detector.eval(), DetectorRole.model_validate(saved["role"])
 
 
+def measure_again(run_dir: Path, data: Path) -> dict[str, Any]:
+    """Choose the thresholds of a run's best weights anew and measure them at these.
+
+    Needed when the rule for thresholds or the validation frames have changed since. Rewrites
+    ``detector.pt`` (its role only) and the entry of ``metrics.json`` that belongs to it.
+    """
+    detector, role = load_detector(run_dir / BEST)
+    sets = {field_set.name: frames_of(field_set) for field_set in read_field_sets(data, "val")}
+    _, matches = evaluate_detector(detector, sets, role)
+    thresholds = choose_thresholds(matches["pooled"])
+    metrics = json.loads((run_dir / "metrics.json").read_text(encoding="utf-8"))
+    scored = [entry for entry in metrics if "mean_map50" in entry]
+    best: dict[str, Any] = max(scored, key=lambda entry: entry["mean_map50"])
+    best.update(thresholds=thresholds, **figures_of(matches, thresholds))
+    new_role = role.model_copy(update={"score_thresholds": thresholds})
+    save_detector(detector, new_role, run_dir / BEST)
+    save_json(metrics, run_dir / "metrics.json")
+    return best
+
+
 def save_detector(detector: Detector, role: DetectorRole, path: Path) -> None:
     """Write what :func:`load_detector` reads."""
     saved = {
@@ -294,15 +320,7 @@ def _evaluate(
     _, matches = evaluate_detector(detector, validation, config.role())
     thresholds = choose_thresholds(matches["pooled"])
     role = config.role(thresholds)
-    figures: dict[str, Any] = {"thresholds": thresholds}
-    for name, kinds in matches.items():
-        figures[name] = {
-            kind: round(value, 4)
-            for kind, item in kinds.items()
-            if (value := item.average_precision()) is not None
-        }
-        figures[name]["map50"] = round(float(np.mean(list(figures[name].values()))), 4)
-        figures[name]["wbc_recall"] = round(kinds["wbc"].recall(thresholds["wbc"]) or 0.0, 4)
+    figures: dict[str, Any] = {"thresholds": thresholds, **figures_of(matches, thresholds)}
     mean = float(np.mean([figures[name]["map50"] for name in validation]))
     figures["mean_map50"] = round(mean, 4)
     if mean > state.best:

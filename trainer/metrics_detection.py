@@ -30,11 +30,14 @@ class KindMatches:
     cells: int
     """Cells of this kind in the truth."""
 
-    def average_precision(self) -> float | None:
-        """Area under the interpolated precision-recall curve, 0..1; ``None`` without cells."""
+    def average_precision(self, threshold: float = 0.0) -> float | None:
+        """Area under the interpolated precision-recall curve, 0..1; ``None`` without cells.
+
+        A ``threshold`` leaves the curve's end out, as a device does that reports no lower scores.
+        """
         if self.cells == 0:
             return None
-        found = np.cumsum(self.correct)
+        found = np.cumsum(self.correct[self.scores >= threshold])
         if not len(found):
             return 0.0
         precision = found / np.arange(1, len(found) + 1)
