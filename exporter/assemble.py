@@ -37,6 +37,7 @@ def assemble(detector: Path, classifier: Path, *, name: str, version: str) -> Bu
             data=cited_once(source for run in runs for source in run.data),
             train_groups_sha256=_one_split(runs),
         ),
+        history=tuple(run.history for run in runs if run.history is not None),
     )
 
 

@@ -37,6 +37,8 @@ class BundleDraft:
     version: str
     roles: tuple[RoleDraft, ...]
     provenance: Provenance
+    history: tuple[str, ...] = ()
+    """How the weights came about, where the commands do not tell it all; for the model card."""
 
     @property
     def label(self) -> str:

@@ -131,6 +131,7 @@ def _making(draft: BundleDraft, parities: Mapping[str, Parity]) -> str:
             provenance.command,
             "```",
             "",
+            *(line for text in draft.history for line in (text, "")),
             f"Software: {software}.",
             "",
             *proofs,

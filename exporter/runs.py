@@ -28,6 +28,11 @@ CLASSIFIER_FIGURES = ("on_black", "composited", "cell_area_baseline", "normal_bl
 stay at home: a bundle is published, and the groups are people."""
 
 
+HISTORY = "history.md"
+"""A run that was stopped, changed and taken up again says so in this file of its folder; the model
+card repeats it."""
+
+
 @dataclass(frozen=True)
 class TrainedRun:
     """One role, and what the bundle's provenance needs to know about its training."""
@@ -39,6 +44,8 @@ class TrainedRun:
     train_groups_sha256: str | None
     """Digest of the sorted list of patient groups it was trained on; None when the data are not
     at hand to list them."""
+    history: str | None = None
+    """How the weights really came about, where one command does not tell it all."""
 
 
 def load_detector_run(folder: Path) -> TrainedRun:
@@ -71,6 +78,7 @@ def load_detector_run(folder: Path) -> TrainedRun:
         command=_fit_command("detector", folder, config) + rendered,
         data=(BCCD, TXL_PBC, *pasted, IMAGENET_WEIGHTS),
         train_groups_sha256=_train_groups(config) if pasted else None,
+        history=_history(folder),
     )
 
 
@@ -111,7 +119,13 @@ def load_classifier_run(folder: Path) -> TrainedRun:
         command=_fit_command("classifier", folder, config),
         data=(C_NMC, BCCD, TXL_PBC, IMAGENET_WEIGHTS),
         train_groups_sha256=_train_groups(config),
+        history=_history(folder),
     )
+
+
+def _history(folder: Path) -> str | None:
+    path = folder / HISTORY
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else None
 
 
 def require_run_folder(folder: Path) -> None:
