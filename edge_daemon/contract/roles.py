@@ -39,6 +39,9 @@ class DetectorRole(StrictModel):
     """Lowest score at which a detection of that kind is reported."""
     nms_iou: Fraction = 0.6
     """Two boxes of one kind that overlap more than this are one cell."""
+    nested_overlap: Fraction = 0.8
+    """Two nucleated cells are one when this share of the smaller box lies in the other: a nucleus
+    reported beside its own cell, or a cell beside the clearing around it."""
     max_detections: int = Field(default=1000, ge=1000)
     """Detections kept per frame; when more were found the frame says ``saturated``."""
 

@@ -1,9 +1,10 @@
 """Real frames made into background: their own white cells taken out, their colours made alike.
 
 Every nucleated cell on a virtual slide must be in its truth, with its class. The class of the white
-cells in published frames is not known, so they are removed: an oval of plasma is put in the place
-of each. What still looks like a nucleus afterwards (a cell that nobody annotated) disqualifies
-the frame.
+cells in published frames is not known, so they are removed: plasma is put in the place of each, and
+red cells of the same frame into the clearing. (Left empty, a clearing of a white cell's size with
+red cells pressed against it is what a detector rightly takes for a pale white cell.) What still
+looks like a nucleus afterwards (a cell that nobody annotated) disqualifies the frame.
 
 Frames differ in light and stain, one slide does not: plasma and red cells of every frame are
 brought to those of one reference frame, channel by channel, in optical density.
@@ -26,9 +27,13 @@ many times the green density of the red cells of the frame, red cells themselves
 NUCLEUS_UM2 = 8.0
 """The smallest dark purple area that is taken for a nucleus: a platelet of 3 um has 7 um2."""
 
-_OVAL = 0.51
-"""Half axes of the oval that is filled, as a share of the white cell's box: a little more than all
-of it, for the halo."""
+_OVAL = 0.56
+"""Half axes of the oval that is filled, as a share of the white cell's box: more than all of it,
+for the halo."""
+_DONOR_TRIES = 60
+"""Places tried for red cells in each clearing; most of them overlap another cell."""
+_DONOR_GAP = 0.85
+"""Least distance of red cells from each other, in their diameters: touching, a few overlapping."""
 _FEATHER_PX = 3.0
 _PALE = 0.10
 """Pixels within this optical density of the plasma are plasma."""
@@ -93,7 +98,60 @@ def healed(frame: AnnotatedFrame, light: Light) -> Picture:
     weight = cv2.GaussianBlur(hole.astype(np.float32), (0, 0), _FEATHER_PX)[..., None]
     weight = np.clip(weight * 2.0, 0, 1)  # opaque up to the edge of the hole, fading outside
     mixed = frame.pixels + weight * (plasma - frame.pixels)
+    _settle_red_cells(mixed, frame, hole)
     return np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8)
+
+
+def _settle_red_cells(
+    canvas: npt.NDArray[np.float32], frame: AnnotatedFrame, hole: npt.NDArray[np.bool_]
+) -> None:
+    """Copy red cells of the frame into its clearings, beside the cells that are there."""
+    height, width = hole.shape
+    red = frame.boxes["rbc"].astype(int)
+    centres = (red[:, :2] + red[:, 2:]) / 2
+    rng = np.random.default_rng(len(red))
+    donors = [box for box in red if _is_whole_and_alone(box, red, hole)]
+    if not donors:
+        return
+    diameter = float(np.median(np.sqrt((red[:, 2:] - red[:, :2]).prod(axis=1))))
+    settled = list(centres)
+    for x0, y0, x1, y1 in frame.boxes["wbc"].astype(int):
+        for _ in range(_DONOR_TRIES):
+            at = rng.uniform((x0, y0), (x1, y1))
+            gaps = [float(np.hypot(*(at - other))) for other in settled]
+            left, top, right, bottom = donors[int(rng.integers(len(donors)))]
+            corner = np.round(at - ((right - left) / 2, (bottom - top) / 2)).astype(int)
+            end = corner + np.array([right - left, bottom - top])
+            inside = (corner >= 0).all() and end[0] <= width and end[1] <= height
+            if not inside or min(gaps, default=diameter) < _DONOR_GAP * diameter:
+                continue
+            alpha = _oval(right - left, bottom - top)
+            there = canvas[corner[1] : end[1], corner[0] : end[0]]
+            there += alpha * (frame.pixels[top:bottom, left:right] - there)
+            settled.append(at)
+
+
+def _is_whole_and_alone(
+    box: npt.NDArray[np.int_], red: npt.NDArray[np.int_], hole: npt.NDArray[np.bool_]
+) -> bool:
+    """Whether a red cell can be lifted out: nothing cuts it, and nothing else is in its box."""
+    x0, y0, x1, y1 = box
+    height, width = hole.shape
+    if x0 < 3 or y0 < 3 or x1 > width - 3 or y1 > height - 3 or hole[y0:y1, x0:x1].any():
+        return False
+    if not 0.8 < (x1 - x0) / max(1, y1 - y0) < 1.25:
+        return False
+    low, high = np.maximum(red[:, :2], box[:2]), np.minimum(red[:, 2:], box[2:])
+    shared = np.clip(high - low, 0, None).prod(axis=1)
+    return bool((shared > 0.12 * (x1 - x0) * (y1 - y0)).sum() <= 1)  # itself
+
+
+def _oval(width: int, height: int) -> npt.NDArray[np.float32]:
+    """An oval that fills its box and fades over a few pixels at its edge, ``[h, w, 1]``."""
+    alpha = np.zeros((height, width), np.float32)
+    axes = (max(1, width // 2 - 2), max(1, height // 2 - 2))
+    cv2.ellipse(alpha, (width // 2, height // 2), axes, 0, 0, 360, 1.0, -1)
+    return np.asarray(cv2.GaussianBlur(alpha, (0, 0), 1.5)[..., None], np.float32)
 
 
 def shows_nucleus(pixels: Picture, um_per_px: float, light: Light) -> bool:

@@ -108,10 +108,15 @@ def test_a_threshold_of_one_reports_nothing_and_of_zero_everything() -> None:
     outputs = empty_outputs()
     nothing = ROLE.model_copy(update={"score_thresholds": dict.fromkeys(ROLE.kinds, 1.0)})
     everything = ROLE.model_copy(
-        update={"score_thresholds": dict.fromkeys(ROLE.kinds, 0.0), "nms_iou": 1.0}
+        update={
+            "score_thresholds": dict.fromkeys(ROLE.kinds, 0.0),
+            "nms_iou": 1.0,
+        }
     )
     assert len(decode(outputs, nothing, 1.0, 64, 96)) == 0
-    assert len(decode(outputs, everything, 1.0, 64, 96)) == 3 * (8 * 12 + 4 * 6 + 2 * 3)
+    # Empty boxes lie in one another whatever the share, so white cells are left out of the sum.
+    found = decode(outputs, everything, 1.0, 64, 96).kinds
+    assert (found != WBC).sum() == 2 * (8 * 12 + 4 * 6 + 2 * 3)
 
 
 def test_kinds_do_not_suppress_each_other() -> None:
@@ -260,3 +265,29 @@ def test_suppressing_twice_changes_nothing(crowd: Detections, limit: float) -> N
     first = suppress(crowd.boxes, crowd.scores, crowd.kinds, limit)
     again = suppress(crowd.boxes[first], crowd.scores[first], crowd.kinds[first], limit)
     assert again.tolist() == list(range(len(first)))
+
+
+def test_a_nucleus_beside_its_own_cell_is_no_second_cell() -> None:
+    """Nested white boxes are one cell; nested red boxes, and white cells that touch, are two."""
+    scores = np.full((1, 3, 8, 8), -20.0, np.float32)
+    boxes = np.zeros((1, 4, 8, 8), np.float32)
+
+    def put(kind: int, row: int, column: int, half: float, logit: float) -> None:
+        scores[0, kind, row, column] = logit
+        boxes[0, :, row, column] = half
+
+    put(0, 4, 2, 2.0, 3.0)  # a cell, 32 px wide
+    put(0, 4, 3, 0.9, 2.0)  # inside it, 14 px
+    put(0, 4, 6, 2.0, 1.0)  # its neighbour, touching
+    put(1, 1, 5, 1.5, 3.0)
+    put(1, 1, 6, 0.45, 2.0)  # a red cell within a red cell's box
+    role = DetectorRole(
+        input_height=64,
+        input_width=64,
+        strides=(8,),
+        score_thresholds={"wbc": 0.5, "rbc": 0.5, "platelet": 0.5},
+    )
+    found = decode({"scores_8": scores, "boxes_8": boxes}, role, 1.0, 64, 64)
+    assert sorted(found.kinds.tolist()) == [0, 0, 1, 1]
+    white = found.boxes[found.kinds == 0]
+    assert ((white[:, 2] - white[:, 0]) > 20).all()
