@@ -39,7 +39,7 @@ def test_rendered_slide_within_ten_percent(models, stage):
 
 
 def test_real_pixels_within_five_percent(models, leuko_data):
-    """Val cells on val backgrounds of both sets, 200 fields each; docs/results.md has more slides."""
+    """Val cells on val backgrounds of both sets, 200 fields each; docs/results.md has more."""
     found = true = 0
     for background in ("bccd", "txl-pbc"):
         query = urlencode(
