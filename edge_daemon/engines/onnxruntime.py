@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from edge_daemon.contract.roles import Precision
 from edge_daemon.engines.base import Array, Outputs, TensorSpec
-from edge_daemon.engines.checks import checked, opened
+from edge_daemon.engines.checked import CheckedEngine, opened
 from edge_daemon.errors import EngineError
 
 _DTYPES: dict[str, np.dtype[Any]] = {
@@ -20,8 +19,10 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 }
 
 
-class OnnxRuntimeEngine:
+class OnnxRuntimeEngine(CheckedEngine):
     """A network in ONNX Runtime's CPU provider."""
+
+    runtime = "ONNX Runtime"
 
     def __init__(self, model: Path, precision: Precision, threads: int) -> None:
         import onnxruntime as ort
@@ -32,50 +33,24 @@ class OnnxRuntimeEngine:
         options.log_severity_level = 3
         # The arena keeps the largest buffers ever needed; batches vary, memory must stay flat.
         options.enable_cpu_mem_arena = False
-        with opened(model, "ONNX Runtime"):
-            self._session: Any = ort.InferenceSession(
-                str(model), options, providers=["CPUExecutionProvider"]
-            )
-        self._precision = precision
-        self._inputs = tuple(_spec(value) for value in self._session.get_inputs())
-        self._outputs = tuple(_spec(value) for value in self._session.get_outputs())
+        with opened(model, self.runtime):
+            session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        super().__init__(
+            "onnxruntime:cpu",
+            precision,
+            tuple(_spec(value) for value in session.get_inputs()),
+            tuple(_spec(value) for value in session.get_outputs()),
+        )
+        self._session: Any = session
 
-    @property
-    def name(self) -> str:
-        """The runtime and what it runs on."""
-        return "onnxruntime:cpu"
-
-    @property
-    def precision(self) -> Precision:
-        """The coarsest arithmetic it may use."""
-        return self._precision
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """What :meth:`run` must be given."""
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """What :meth:`run` returns."""
-        return self._outputs
-
-    def run(self, inputs: Mapping[str, Array]) -> Outputs:
-        """Run the network once; see :meth:`edge_daemon.engines.base.Engine.run`."""
-        if self._session is None:
-            raise EngineError("this engine is closed; open it again")
-        feed = checked(inputs, self._inputs)
-        try:
-            values = self._session.run(None, feed)
-        except Exception as error:
-            raise EngineError(f"ONNX Runtime failed while running: {error}") from error
+    def _infer(self, feed: dict[str, Array]) -> Outputs:
+        values = self._session.run(None, feed)
         return {
             spec.name: np.asarray(value, dtype=np.float32)
-            for spec, value in zip(self._outputs, values, strict=True)
+            for spec, value in zip(self.outputs, values, strict=True)
         }
 
-    def close(self) -> None:
-        """Free the network."""
+    def _free(self) -> None:
         self._session = None
 
 
