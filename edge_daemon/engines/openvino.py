@@ -1,8 +1,8 @@
 """OpenVINO on the CPU: the default on x86.
 
 On two cores of a Zen 4 it screens frames 1.7 times as fast as ONNX Runtime in float32, and 2.5
-times as fast in bfloat16 (docs/results.md). ``fp32`` asks for float32 arithmetic, so that its numbers can
-be compared; with ``auto`` the runtime may use the processor's bfloat16 where it has it.
+times as fast in bfloat16 (docs/results.md). ``fp32`` asks for float32 arithmetic, so that its
+numbers can be compared; with ``auto`` the runtime may use the processor's bfloat16 where it has it.
 """
 
 from __future__ import annotations

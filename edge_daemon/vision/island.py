@@ -23,6 +23,8 @@ Rectangle: TypeAlias = npt.NDArray[np.float64]
 SAME_CELL_IOU = 0.3
 """Overlap of two boxes, within the area both frames show, above which they are one cell.
 Registration is good to a few pixels, boxes to some 5 % of a cell; touching cells overlap less."""
+_BORDER_PX = 5.0
+"""A box that comes this close to the border may belong to a cell that goes on beyond it."""
 _BUCKET_PX = 256
 _TILE_PX = 32
 
@@ -136,7 +138,7 @@ class Island:
 
 def _cell_of(sighting: Sighting, box: Rectangle, frame: Rectangle) -> UniqueCell:
     """A sighting as a cell of its own, not numbered yet."""
-    cut = (box[:2] < frame[:2] + 2) | (box[2:] > frame[2:] - 2)
+    cut = (box[:2] < frame[:2] + _BORDER_PX) | (box[2:] > frame[2:] - _BORDER_PX)
     whole = not cut.any()
     return UniqueCell(
         id=-1,

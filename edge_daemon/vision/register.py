@@ -100,12 +100,29 @@ def find(first: View, second: View) -> Match | None:
 
 
 def confirm(first: View, second: View, expected: Shift) -> Match | None:
-    """Like :func:`find`, but only near ``expected`` (from a stage, or a path): cheap and sure."""
+    """Like :func:`find`, but only near a shift that a stage or known positions tell: cheap."""
     if (first.width, first.height) != (second.width, second.height):
         return None
     for found in _correlated(first, second, [expected], reach_px=0.06 * first.width):
         return found if found.significance >= EXPECTED_SIGNIFICANCE else None
     return None
+
+
+def choose(first: View, second: View, steps: Iterable[Shift]) -> Match | None:
+    """The one of a few ``steps`` that the pictures bear out best, where :func:`find` proves none.
+
+    For fields with too few cells to prove a shift from nothing, in a scan whose steps are known.
+    Whatever cells the overlap holds must agree.
+    """
+    if (first.width, first.height) != (second.width, second.height):
+        return None
+    candidates = [
+        found
+        for found in _correlated(first, second, steps, reach_px=0.06 * first.width)
+        if found.significance >= EXPECTED_SIGNIFICANCE
+        and _same_cells(first, second, found.shift, least=1)
+    ]
+    return max(candidates, key=lambda found: found.significance, default=None)
 
 
 def overlap_of(shift: Shift, width: int, height: int) -> float:
@@ -115,8 +132,11 @@ def overlap_of(shift: Shift, width: int, height: int) -> float:
     return common_x * common_y / (width * height)
 
 
-def _same_cells(first: View, second: View, shift: Shift) -> bool:
-    """Whether the two frames show the same cells where they overlap."""
+def _same_cells(first: View, second: View, shift: Shift, least: int = SAME_CELLS) -> bool:
+    """Whether the two frames show the same cells where they overlap, and ``least`` of them.
+
+    One cell less will do where the overlap holds no other.
+    """
     offset = np.array([*shift, *shift], np.float32)
     size = np.array([0, 0, first.width, first.height], np.float32)
     common = clip(size, size + offset)
@@ -124,9 +144,9 @@ def _same_cells(first: View, second: View, shift: Shift) -> bool:
     same = iou(here[:, None], there[None]) > _SAME_BOX_IOU
     shared = int(min(same.any(axis=1).sum(), same.any(axis=0).sum()))
     most = max(len(here), len(there))
-    if most < SAME_CELLS:
-        return shared == most == SAME_CELLS - 1
-    return shared >= max(SAME_CELLS, SAME_CELL_SHARE * most)
+    if most < least:
+        return shared == most == max(1, least - 1)
+    return shared >= max(least, SAME_CELL_SHARE * most)
 
 
 def _mostly_inside(

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from edge_daemon.contract.terms import CellKind, CellLabel
 from edge_daemon.vision.island import Island, Rectangle, Sighting, UniqueCell
-from edge_daemon.vision.register import Match, View, confirm, find, overlap_of, view_of
+from edge_daemon.vision.register import Match, View, choose, confirm, find, overlap_of, view_of
 
 Tie: TypeAlias = Literal["first", "stage", "image", "lost"]
 """How a frame was placed: first of its field, by the stage alone, by the picture, or not at all."""
@@ -144,15 +144,17 @@ class SlideMap:
             with_stage = [f for f in recent if f.stage_px is not None]
             if with_stage:
                 return self._by_stage(view, stage_px, with_stage)
-        for shift in self._steps if recent else ():
-            found = confirm(recent[0].view, view, shift)
-            if found is not None:
-                return recent[0], found
-        for earlier in recent:
+        for earlier in recent[:1]:
             found = find(earlier.view, view)
             if found is not None:
-                if earlier is recent[0]:
-                    self._remember_step(found.shift)
+                self._remember_step(found.shift)
+            else:
+                found = choose(earlier.view, view, self._steps)
+            if found is not None:
+                return earlier, found
+        for earlier in recent[1:]:
+            found = find(earlier.view, view)
+            if found is not None:
                 return earlier, found
         return None, nothing
 
