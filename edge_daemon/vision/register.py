@@ -143,10 +143,10 @@ def _same_cells(first: View, second: View, shift: Shift, least: int = SAME_CELLS
     here, there = (_mostly_inside(boxes, common) for boxes in (first.boxes, second.boxes + offset))
     same = iou(here[:, None], there[None]) > _SAME_BOX_IOU
     shared = int(min(same.any(axis=1).sum(), same.any(axis=0).sum()))
-    most = max(len(here), len(there))
-    if most < least:
-        return shared == most == max(1, least - 1)
-    return shared >= max(least, SAME_CELL_SHARE * most)
+    mean = (len(here) + len(there)) / 2
+    if mean < least:
+        return shared == mean == max(1, least - 1)
+    return shared >= max(least, SAME_CELL_SHARE * mean)  # the share is Dice's coefficient
 
 
 def _mostly_inside(

@@ -53,19 +53,19 @@ def enter(slide: SlideMap, frame: Frame, truth: FrameTruth) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("spec", "most_lost"),
+    ("spec", "may_be_lost"),
     [
-        pytest.param("sim://?seed=3&fields=40&white=2", 0, id="stage"),
-        pytest.param("sim://?seed=3&fields=40&white=2&stage=none", 0, id="no stage"),
-        # With few cells in a narrow overlap a position may be lost, and must then be found again.
+        pytest.param("sim://?seed=3&fields=40&white=2", False, id="stage"),
+        pytest.param("sim://?seed=3&fields=40&white=2&stage=none", False, id="no stage"),
+        # With few cells in a narrow overlap a position may be lost for a while; the counts may not.
         pytest.param(
-            "sim://?seed=9&fields=40&white=2&overlap=0.2&red=12&stage=none", 1, id="sparse"
+            "sim://?seed=9&fields=40&white=2&overlap=0.2&red=12&stage=none", True, id="sparse"
         ),
     ],
 )
-def test_counts_of_a_scan_are_the_truth(spec, most_lost):
+def test_counts_of_a_scan_are_the_truth(spec, may_be_lost):
     slide, truth = mapped(spec)
-    assert slide.lost <= most_lost
+    assert may_be_lost or slide.lost == 0
     assert slide.count("wbc") == pytest.approx(truth.unique.white, rel=0.03, abs=1)
     assert slide.count("wbc", "blast") == pytest.approx(truth.unique.blasts, rel=0.05, abs=1)
     assert slide.count("rbc") == pytest.approx(truth.unique.red, rel=0.03)
