@@ -230,7 +230,8 @@ def main() -> None:
 def _console() -> Console:
     from rich.console import Console
 
-    return Console(stderr=True)
+    # Into a file or a pipe, one message is one line however long.
+    return Console(stderr=True, soft_wrap=not sys.stderr.isatty())
 
 
 if __name__ == "__main__":
