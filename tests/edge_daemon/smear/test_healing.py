@@ -40,15 +40,16 @@ def test_white_cells_are_gone_and_the_rest_is_untouched() -> None:
     assert np.array_equal(clean[far], frame.pixels[far])
 
 
-def test_the_place_of_a_white_cell_has_the_colour_of_plasma() -> None:
+def test_plasma_and_red_cells_take_the_place_of_a_white_cell() -> None:
     frame = frame_of(1)
     light = light_of(frame)
     assert light is not None
     clean = healed(frame, light)
     for x0, y0, x1, y1 in frame.boxes["wbc"].astype(int):
-        x, y = (x0 + x1) // 2, (y0 + y1) // 2
-        middle = clean[y - 5 : y + 5, x - 5 : x + 5]
-        assert middle.mean(axis=(0, 1)) == pytest.approx(light.plasma, abs=8)
+        place = clean[max(0, y0) : y1, max(0, x0) : x1]
+        brightest = place[place[..., 1] >= np.percentile(place[..., 1], 80)]
+        assert brightest.mean(axis=0) == pytest.approx(light.plasma, abs=8)
+        assert not shows_nucleus(place, 0.075, light)
 
 
 def test_a_frame_takes_on_the_light_of_another() -> None:
