@@ -22,8 +22,9 @@ from edge_daemon.smear.healing import Light, healed, light_of, relit, shows_nucl
 from edge_daemon.smear.sprite import Picture
 from edge_daemon.vision.scale import estimate_um_per_px
 
-TILES = 40
-"""Frames that are prepared for one slide."""
+TILES = 80
+"""Frames that are prepared for one slide, about 1 MB each: nearly all of a published split, so that
+one odd frame does not show again and again."""
 _SEAM_UM = 1.5
 _COVER_PX = 8
 _COVERED = 0.35
