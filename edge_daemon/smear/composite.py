@@ -66,12 +66,23 @@ BCCD and TXL-PBC training frames, roughly."""
 
 
 def cut_out(picture: Rgb, um_per_px: float = CNMC_UM_PER_PX, *, erode_px: int = 2) -> CutOutCell:
-    """Cut the cell out of a ``picture`` on black (uint8 ``[H, W, 3]``, RGB).
+    """Cut the cell out of a ``picture`` on black (uint8 ``[H, W, 3]``, RGB), see :func:`cell_mask`.
 
-    The mask is everything brighter than black, opened with a disc of a quarter of the cell's
-    diameter (removes appendages and threads), reduced to its largest component, filled, and
-    eroded by ``erode_px`` (removes the dark rim). Raises ``ValueError`` when nothing but black is
-    there.
+    Raises ``ValueError`` when nothing but black is there.
+    """
+    cell = cell_mask(picture, erode_px=erode_px)
+    ys, xs = np.nonzero(cell)
+    window = np.s_[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
+    alpha = cell[window].astype(np.float32)
+    return CutOutCell(_bleed(picture[window], alpha), alpha, um_per_px)
+
+
+def cell_mask(picture: Rgb, *, erode_px: int = 2) -> NDArray[np.uint8]:
+    """Where the cell of a ``picture`` on black is, uint8 ``[H, W]``, 0 or 1.
+
+    Everything brighter than black, opened with a disc of a quarter of the cell's diameter (removes
+    appendages and threads), reduced to its largest component, filled, and eroded by ``erode_px``
+    (removes the dark rim). Raises ``ValueError`` when nothing but black is there.
     """
     mask = (picture.max(axis=2) > BLACK_LEVEL).astype(np.uint8)
     opened = _opened(mask)
@@ -84,10 +95,7 @@ def cut_out(picture: Rgb, um_per_px: float = CNMC_UM_PER_PX, *, erode_px: int = 
     cell = eroded if eroded.any() else solid
     if not cell.any():
         raise ValueError("the picture holds no cell: everything is black")
-    ys, xs = np.nonzero(cell)
-    window = np.s_[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
-    alpha = cell[window].astype(np.float32)
-    return CutOutCell(_bleed(picture[window], alpha), alpha, um_per_px)
+    return np.asarray(cell, np.uint8)
 
 
 def stain_of_nuclei(frame: Rgb, white_cell_boxes: NDArray[np.floating]) -> Stain | None:
@@ -123,6 +131,7 @@ def paste(
     stain: Stain | None = None,
     stain_strength: float = 0.8,
     feather_px: float = 0.7,
+    coverage: Alpha | None = None,
 ) -> NDArray[np.float32]:
     """Paste ``cell`` into ``background`` **in place** and return its box.
 
@@ -130,7 +139,8 @@ def paste(
     that scale (times ``magnify``), mirrored when ``flip``, turned by ``rotation_deg``, moved
     towards ``stain`` by ``stain_strength`` (0 leaves it as it is, 1 takes over mean and contrast),
     and feathered by a Gaussian of ``feather_px``. ``center_xy``: where the middle of the cell's
-    extent goes, in pixels of the background; what lies outside is cut off.
+    extent goes, in pixels of the background; what lies outside is cut off. ``coverage``, float32
+    ``[H, W]``, takes the share of this cell in each pixel, where it is wanted.
 
     Returns float32 ``[4]``, x0, y0, x1, y1, tight around alpha > 0.5 and clipped to the
     background; all zeros when nothing of the cell is inside.
@@ -152,6 +162,8 @@ def paste(
     part = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
     weight = alpha[part][..., None]
     field = background[y0:y1, x0:x1]
+    if coverage is not None:
+        coverage[y0:y1, x0:x1] = alpha[part]
     field[:] = np.clip(field + weight * (rgb[part] - field.astype(np.float32)) + 0.5, 0, 255)
 
     rows = np.flatnonzero((alpha[part] > 0.5).any(axis=1))

@@ -20,7 +20,7 @@ from exporter.runs import flattened, load_classifier_run, load_detector_run
 from tests.exporter.small_models import DETECTOR
 from trainer.data.cnmc import digest_of, read_manifest
 from trainer.fit_detector import save_detector
-from trainer.models.classifier import ClassifierGeometry, build_classifier
+from trainer.models.classifier import CellClassifier, ClassifierGeometry
 from trainer.models.detector import Detector
 
 MANIFEST = """\
@@ -68,7 +68,7 @@ def classifier_run(tmp_path: Path, data: Path) -> Path:
     """A run as ``fit-classifier`` and ``evaluate-classifier`` leave it."""
     run = tmp_path / "classifier-1"
     run.mkdir()
-    weights = build_classifier().state_dict()
+    weights = CellClassifier().state_dict()
     torch.save(
         {"weights": weights, "geometry": asdict(ClassifierGeometry())},
         run / "best.pt",

@@ -23,12 +23,14 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> ClassifierConfig:
     write_sets(data)
     weights = data / "weights.pt"
     torch.manual_seed(0)
-    torch.save(EfficientNetLite0(num_classes=2).state_dict(), weights)
+    torch.save(EfficientNetLite0().state_dict(), weights)
     return ClassifierConfig(
         data=data,
         weights=weights,
         geometry=ClassifierGeometry(size=40, visible=32),
-        epochs=2,
+        mask_epochs=1,
+        linear_crops=16,
+        epochs=3,
         crops_per_epoch=8,
         batch=4,
         evaluate_every=1,
@@ -66,7 +68,7 @@ def test_every_epoch_leaves_a_line_and_the_run_its_config(
     config: ClassifierConfig, run: Path
 ) -> None:
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    assert [line["epoch"] for line in lines] == [0, 1]
+    assert [line["epoch"] for line in lines] == [0, 1, 2]
     assert json.loads((run / "config.json").read_text())["epochs"] == config.epochs
 
 
@@ -85,7 +87,7 @@ def test_the_figures_make_a_role_that_the_daemon_accepts(
 def test_another_seed_draws_other_crops(
     config: ClassifierConfig, run: Path, tmp_path: Path
 ) -> None:
-    fit_classifier(replace(config, seed=1, epochs=1), tmp_path)
+    fit_classifier(replace(config, seed=1, epochs=2), tmp_path)
     one = torch.load(run / BEST, weights_only=True)["weights"]
     other = torch.load(tmp_path / BEST, weights_only=True)["weights"]
     assert any(not torch.equal(one[name], other[name]) for name in one)

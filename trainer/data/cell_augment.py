@@ -21,17 +21,17 @@ Picture = NDArray[np.uint8]
 class AugmentStrength:
     """How far each property strays; standard deviations unless said otherwise."""
 
-    dye_gain: float = 0.15
+    dye_gain: float = 0.08
     """Log gain of optical density per channel: more or less dye."""
-    dye_mixing: float = 0.07
+    dye_mixing: float = 0.03
     """Off-diagonal mixing of the channels' optical densities: another hue of dye."""
-    light_gain: float = 0.10
+    light_gain: float = 0.06
     """Log gain of all channels together: exposure."""
-    light_tint: float = 0.04
+    light_tint: float = 0.02
     """Log gain per channel: white balance."""
-    gamma: float = 0.15
+    gamma: float = 0.08
     """Log of the exponent: the camera's tone curve."""
-    grey_probability: float = 0.15
+    grey_probability: float = 0.05
     """Share of pictures that lose their colour, wholly or in part."""
     blur_probability: float = 0.3
     blur_px: float = 1.0

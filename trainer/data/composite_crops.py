@@ -11,13 +11,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_daemon.contract.terms import CLASSES
-from edge_daemon.smear.composite import WRIGHT_GIEMSA, CutOutCell, Stain, cut_out, paste
+from edge_daemon.smear.composite import (
+    WRIGHT_GIEMSA,
+    CutOutCell,
+    Stain,
+    cell_mask,
+    cut_out,
+    paste,
+)
 from edge_daemon.vision.crops import crop_cells
 from trainer.data.cell_augment import AugmentStrength, degrade, recolour, view
 from trainer.data.cnmc import UM_PER_PX, CellRecord, read_picture
@@ -31,6 +39,9 @@ BANK_UM_PER_PX = UM_PER_PX * 450 / BANK_PX
 WHOLE_CELL_UM = 8.0
 """A cell pasted at least this far from the edge of a field is wholly inside."""
 
+UNKNOWN = -1.0
+"""Value of a mask where nobody has outlined the cell."""
+
 BLAST, NORMAL = CLASSES.index("blast"), CLASSES.index("normal")
 
 
@@ -41,8 +52,24 @@ class Cell:
     label: int
     group: str
     on_black: NDArray[np.uint8] | None
-    """uint8 ``[BANK_PX, BANK_PX, 3]``; ``None`` for a rendered cell."""
+    """uint8 ``[BANK_PX, BANK_PX, 4]``: RGB, and 255 where the cell itself is; ``None`` for a
+    rendered cell."""
     cut_out: CutOutCell
+
+
+class TrainingCrop(NamedTuple):
+    """What the network is shown, and what it shall say."""
+
+    pixels: NDArray[np.uint8]
+    """uint8 ``[side_px, side_px, 3]``, RGB."""
+    mask: NDArray[np.float32]
+    """float32 ``[side_px, side_px]``: share of the cell in each pixel, or ``UNKNOWN``."""
+    label: int
+    """Index into ``CLASSES``."""
+
+
+CropAndMask: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.float32]]
+Pixel = TypeVar("Pixel", np.uint8, np.float32)
 
 
 @dataclass(frozen=True)
@@ -58,7 +85,7 @@ class CropMix:
     """A scale estimated from red cells strays about this far (uniform, relative)."""
     group_cap: int = 80
     """Groups with at least this many cells are drawn equally often within their class."""
-    area_balance: float = 0.3
+    area_balance: float = 0.0
     """How far the classes' areas are made alike, 0 to 1 (see :mod:`trainer.data.sampling`). At 0.7
     the network made so little of size that adding the area to its answer raised AUROC by 0.02."""
     strength: AugmentStrength = field(default_factory=AugmentStrength)
@@ -71,8 +98,10 @@ def read_cells(root: Path, records: Sequence[CellRecord]) -> list[Cell]:
         picture = cv2.resize(
             read_picture(root, record), (BANK_PX, BANK_PX), interpolation=cv2.INTER_AREA
         )
-        on_black = np.asarray(picture, np.uint8)
-        solid = cut_out(on_black, BANK_UM_PER_PX, erode_px=1)
+        rgb = np.asarray(picture, np.uint8)
+        mask = cell_mask(rgb, erode_px=1) * np.uint8(255)
+        solid = cut_out(rgb, BANK_UM_PER_PX, erode_px=1)
+        on_black = np.dstack([rgb, mask])
         cells.append(Cell(CLASSES.index(record.label), record.group, on_black, solid))
     return cells
 
@@ -108,26 +137,27 @@ class TrainingCrops:
         self._fields = [f for f in self.fields if len(self._centres[id(f)])]
         self._blood = [(f, box) for f in self.fields for box in f.white_boxes]
 
-    def draw(self, epoch: int, index: int) -> tuple[NDArray[np.uint8], int]:
-        """Crop uint8 ``[side_px, side_px, 3]`` and its class."""
+    def draw(self, epoch: int, index: int) -> TrainingCrop:
+        """The crop ``index`` of an epoch."""
         rng = np.random.default_rng((self.seed, epoch, index))
         mix, dice = self.mix, rng.random()
         if dice < mix.normal_blood and self._blood:
-            crop, label = self._normal_blood(rng), NORMAL
+            crop, mask, label = *self._normal_blood(rng), NORMAL
         elif dice < mix.normal_blood + mix.rendered and self.rendered_cells:
             cell = self.rendered_cells[rng.integers(len(self.rendered_cells))]
             on = self.rendered_fields if rng.random() < 0.8 else self._fields
-            crop, label = self._composited(cell, on[rng.integers(len(on))], rng, None), cell.label
+            on_field = on[rng.integers(len(on))]
+            crop, mask, label = *self._composited(cell, on_field, rng, None), cell.label
         elif dice < mix.normal_blood + mix.rendered + mix.composited:
             cell = self._any_cell(rng)
             on_field = self._fields[rng.integers(len(self._fields))]
             stain = self._stain(on_field, rng)
-            crop, label = self._composited(cell, on_field, rng, stain), cell.label
+            crop, mask, label = *self._composited(cell, on_field, rng, stain), cell.label
         else:
             cell = self._any_cell(rng)
-            return self._on_black(cell, rng), cell.label
+            return TrainingCrop(*self._on_black(cell, rng), cell.label)
         crop = recolour(crop, rng, mix.strength)
-        return degrade(crop, rng, mix.strength), label
+        return TrainingCrop(degrade(crop, rng, mix.strength), mask, label)
 
     def _any_cell(self, rng: np.random.Generator) -> Cell:
         index = int(np.searchsorted(self._cumulative, rng.random()))
@@ -141,19 +171,23 @@ class TrainingCrops:
         mean, std = mean + rng.normal(0, 3, 3), std * np.exp(rng.normal(0, 0.15, 3))
         return Stain((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
 
-    def _on_black(self, cell: Cell, rng: np.random.Generator) -> NDArray[np.uint8]:
+    def _on_black(self, cell: Cell, rng: np.random.Generator) -> CropAndMask:
         if cell.on_black is None:
             raise ValueError("a rendered cell has no picture on black")
         zoom = BANK_UM_PER_PX / self.um_per_px
-        crop = view(cell.on_black, rng, zoom=zoom, side_px=self.side_px)
+        seen = view(cell.on_black, rng, zoom=zoom, side_px=self.side_px)
+        crop, mask = (
+            np.ascontiguousarray(seen[..., :3]),
+            seen[..., 3].astype(np.float32) / np.float32(255),
+        )
         outside = crop.max(axis=2, keepdims=True) < 8
         crop = recolour(crop, rng, self.mix.strength)
         crop = np.where(outside, np.uint8(0), crop)
-        return degrade(crop, rng, self.mix.strength)
+        return degrade(crop, rng, self.mix.strength), mask
 
     def _composited(
         self, cell: Cell, on: SmearField, rng: np.random.Generator, stain: Stain | None
-    ) -> NDArray[np.uint8]:
+    ) -> CropAndMask:
         centres = self._centres[id(on)]
         centre = centres[rng.integers(len(centres))]
         patch = self._patch(on, centre, rng)
@@ -164,8 +198,9 @@ class TrainingCrops:
             beside = middle + away_um / um_per_px * np.array([np.cos(angle), np.sin(angle)])
             self._paste(patch, self._any_cell(rng), beside, um_per_px, rng, stain)
         place = middle + rng.uniform(-0.6, 0.6, 2) / um_per_px
-        self._paste(patch, cell, place, um_per_px, rng, stain)
-        return self._resized(patch)
+        mask = np.zeros(patch.shape[:2], np.float32)
+        self._paste(patch, cell, place, um_per_px, rng, stain, mask)
+        return self._resized(patch), self._resized(mask)
 
     def _paste(
         self,
@@ -175,6 +210,7 @@ class TrainingCrops:
         um_per_px: float,
         rng: np.random.Generator,
         stain: Stain | None,
+        mask: NDArray[np.float32] | None = None,
     ) -> None:
         paste(
             patch,
@@ -184,15 +220,17 @@ class TrainingCrops:
             rotation_deg=float(rng.uniform(0, 360)),
             flip=bool(rng.random() < 0.5),
             stain=stain,
-            stain_strength=float(rng.uniform(0.4, 1.0)),
+            stain_strength=float(rng.uniform(0.0, 1.0)),
             feather_px=float(rng.uniform(0.5, 1.2)),
+            coverage=mask,
         )
 
-    def _normal_blood(self, rng: np.random.Generator) -> NDArray[np.uint8]:
-        """A white cell of a normal smear as it stands, from a training frame."""
+    def _normal_blood(self, rng: np.random.Generator) -> CropAndMask:
+        """A white cell of a normal smear as it stands, its outline unknown."""
         on, box = self._blood[rng.integers(len(self._blood))]
         centre = (box[:2] + box[2:]) / 2 + rng.uniform(-0.6, 0.6, 2) / on.um_per_px
-        return self._resized(self._patch(on, centre, rng))
+        crop = self._resized(self._patch(on, centre, rng))
+        return crop, np.full(crop.shape[:2], UNKNOWN, np.float32)
 
     def _patch(
         self, on: SmearField, centre: NDArray[np.floating], rng: np.random.Generator
@@ -212,11 +250,11 @@ class TrainingCrops:
             patch = patch.transpose(1, 0, 2)
         return np.ascontiguousarray(patch)
 
-    def _resized(self, patch: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _resized(self, patch: NDArray[Pixel]) -> NDArray[Pixel]:
         shrinks = patch.shape[0] > self.side_px
         flags = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         size = (self.side_px, self.side_px)
-        return np.asarray(cv2.resize(patch, size, interpolation=flags), np.uint8)
+        return np.asarray(cv2.resize(patch, size, interpolation=flags), patch.dtype)
 
 
 def crops_on_black(root: Path, records: Sequence[CellRecord], size: int) -> NDArray[np.uint8]:

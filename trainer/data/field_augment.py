@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.data.marking import UNMARKED
+
 Rgb = NDArray[np.uint8]
 
 
@@ -26,7 +28,7 @@ class MarkedFrame(NamedTuple):
     boxes: NDArray[np.float32]
     """float32 ``[N, 4]``: x0, y0, x1, y1 in pixels."""
     kinds: NDArray[np.int8]
-    """int8 ``[N]``: index into ``KINDS``."""
+    """int8 ``[N]``: index into ``KINDS``, or ``UNMARKED``."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ class _Canvas:
         offset = np.array([x0 + left, y0 + top] * 2, dtype=np.float32)
         boxes = frame.boxes * np.float32(scale) + offset
         clipped = np.clip(boxes, [x0, y0, x0, y0], [x1, y1, x1, y1]).astype(np.float32)
-        kept = _visible(boxes, clipped)
+        kept = _visible(boxes, clipped) | (frame.kinds == UNMARKED)
         self._boxes.append(clipped[kept])
         self._kinds.append(frame.kinds[kept])
 

@@ -18,6 +18,7 @@ from torch.utils.data import Dataset, Sampler
 
 from trainer.data.field_augment import AugmentConfig, MarkedFrame, mosaic, photometric, single
 from trainer.data.fields import FieldSet
+from trainer.data.marking import with_unmarked_region
 from trainer.detection_loss import NO_CELL
 from trainer.parallel import Ranks
 
@@ -54,10 +55,10 @@ class FramesConfig:
     width: int = 416
     coarse_height: int = 256
     coarse_width: int = 320
-    coarse_fraction: float = 0.6
+    coarse_fraction: float = 0.5
     """Share of the epochs, from the first one on, that are shown at a coarser scale: 1.6 times as
     many frames a second."""
-    repeats: tuple[int, ...] = (2, 1)
+    repeats: tuple[int, ...] = (3, 1)
     """How often each field set is shown per epoch: BCCD is the smaller one."""
     paste_probability: float = 0.3
     """Share of the published fields that get cut-out cells pasted on."""
@@ -97,7 +98,10 @@ class TrainingFrames(Dataset[TrainingSample]):
         self._order: list[int] = []
         for field_set, repeats in zip(field_sets, config.repeats, strict=True):
             first = len(self._frames)
-            self._frames += [MarkedFrame(r.read(), r.boxes, r.kinds) for r in field_set.records]
+            for record in field_set.records:
+                pixels = record.read()
+                marks = with_unmarked_region(pixels, record.boxes, record.kinds)
+                self._frames.append(MarkedFrame(pixels, *marks))
             self._order += list(range(first, len(self._frames))) * repeats
 
     def __len__(self) -> int:

@@ -1,4 +1,9 @@
-"""The classifier of nucleated cells: normal or blast, EfficientNet-Lite0 with two logits.
+"""The classifier of nucleated cells: normal or blast, read from one cell at several depths.
+
+A small network finds the cell in the middle of the crop and blackens the rest
+(:mod:`trainer.models.cell_mask`). EfficientNet-Lite0 looks at what is left; its features of four
+depths, read over the cell, are joined (:mod:`trainer.models.depth_fusion`) and weighed by one
+linear layer.
 
 The network looks at the middle of a crop only. A crop shows ``crop_um`` (19.8 um), the square of a
 published single-cell picture; 95 % of the cells fit into the middle four fifths of it, so the rest
@@ -16,7 +21,21 @@ from torch import Tensor, nn
 from edge_daemon.contract.terms import CLASSES
 from edge_daemon.errors import DataError
 from trainer.checkpoint import load_checkpoint
-from trainer.models.efficientnet_lite import EfficientNetLite0, normalise
+from trainer.models.cell_mask import CellMask
+from trainer.models.depth_fusion import DepthFusion
+from trainer.models.efficientnet_lite import (
+    PIXEL_MEAN,
+    PIXEL_STD,
+    STAGE_CHANNELS,
+    EfficientNetLite0,
+    normalise,
+)
+
+DEPTHS = (1, 2, 4, 6)
+"""Stages of the backbone whose features are joined: strides 4, 8, 16 and 32."""
+
+_BLACK = -PIXEL_MEAN / PIXEL_STD
+"""A black pixel after normalisation."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +59,49 @@ class ClassifierGeometry:
         return self.crop_um / self.size
 
 
+class CellClassifier(nn.Module):
+    """Finds the cell in the middle, blackens the rest, and reads the cell at several depths.
+
+    Input is normalised float ``[N, 3, S, S]`` (see :func:`normalise`), S a multiple of 32.
+    """
+
+    def __init__(self, dropout: float = 0.3) -> None:
+        super().__init__()
+        self.mask = CellMask()
+        self.backbone = EfficientNetLite0()
+        self.fusion = DepthFusion([STAGE_CHANNELS[stage] for stage in DEPTHS])
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(self.fusion.width, len(CLASSES))
+        self._mask_held = False
+
+    def hold_mask(self) -> None:
+        """Train the mask no further: its weights and statistics stay as they are."""
+        self._mask_held = True
+        self.mask.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> CellClassifier:
+        """Switch to training mode, but for a mask that :meth:`hold_mask` holds."""
+        super().train(mode)
+        if self._mask_held:
+            self.mask.eval()
+        return self
+
+    def joined(self, x: Tensor) -> Tensor:
+        """The features before standardisation, float ``[N, fusion.width]``."""
+        return self.fusion.joined(*self._seen(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Class logits, float ``[N, 2]``."""
+        logits: Tensor = self.fc(self.dropout(self.fusion(*self._seen(x))))
+        return logits
+
+    def _seen(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        mask = self.mask(x).sigmoid()
+        blackened = _BLACK + (x - _BLACK) * mask
+        return self.backbone.stage_outputs(blackened, DEPTHS), mask
+
+
 class ClassifierGraph(nn.Module):
     """What is exported: ``crops`` uint8 ``[N, size, size, 3]`` RGB -> ``logits`` ``[N, 2]``.
 
@@ -47,7 +109,7 @@ class ClassifierGraph(nn.Module):
     :data:`edge_daemon.contract.terms.CLASSES`, before temperature scaling.
     """
 
-    def __init__(self, network: EfficientNetLite0, geometry: ClassifierGeometry) -> None:
+    def __init__(self, network: CellClassifier, geometry: ClassifierGeometry) -> None:
         super().__init__()
         self.network = network
         self.geometry = geometry
@@ -60,11 +122,6 @@ class ClassifierGraph(nn.Module):
         return logits
 
 
-def build_classifier(dropout: float = 0.3) -> EfficientNetLite0:
-    """The network with untrained weights."""
-    return EfficientNetLite0(num_classes=len(CLASSES), dropout=dropout)
-
-
 def load_classifier(checkpoint: Path) -> ClassifierGraph:
     """The trained graph of a run's ``best.pt``, in inference mode.
 
@@ -73,7 +130,7 @@ def load_classifier(checkpoint: Path) -> ClassifierGraph:
     saved = load_checkpoint(checkpoint)
     try:
         geometry = ClassifierGeometry(**saved["geometry"])
-        network = build_classifier()
+        network = CellClassifier()
         network.load_state_dict(saved["weights"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         what = str(error).splitlines()[0]

@@ -12,7 +12,7 @@ pixel, so the weights fit unchanged, and ONNX and TensorRT get plain convolution
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +26,8 @@ PIXEL_MEAN = 127.0
 PIXEL_STD = 128.0
 """The weights expect RGB normalised as ``(x - 127) / 128``."""
 
+STAGE_CHANNELS = (16, 24, 40, 80, 112, 192, 320)
+"""Channels of the feature map behind each stage."""
 FEATURE_STRIDES = (8, 16, 32)
 FEATURE_CHANNELS = (40, 112, 320)
 EMBEDDING_CHANNELS = 1280
@@ -121,6 +123,11 @@ class EfficientNetLite0(nn.Module):
 
     def features(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Feature maps at strides 8, 16 and 32 with 40, 112 and 320 channels."""
+        fine, middle, coarse = self.stage_outputs(x, _STAGES_WITH_FEATURES)
+        return fine, middle, coarse
+
+    def stage_outputs(self, x: Tensor, wanted: Sequence[int]) -> list[Tensor]:
+        """The feature maps behind the stages ``wanted`` (0 to 6, ascending), in that order."""
         maps = []
         frozen = self._frozen_stages
         stem, *stages = self._frozen_part() if self.training and frozen else [self.stem]
@@ -130,9 +137,9 @@ class EfficientNetLite0(nn.Module):
         for index, stage in enumerate(stages):
             with torch.set_grad_enabled(torch.is_grad_enabled() and index >= frozen):
                 x = stage(x)
-            if index in _STAGES_WITH_FEATURES:
+            if index in wanted:
                 maps.append(x)
-        return maps[0], maps[1], maps[2]
+        return maps
 
     def _frozen_part(self) -> list[nn.Module]:
         if not self._folded:

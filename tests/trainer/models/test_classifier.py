@@ -12,9 +12,9 @@ import torch
 from edge_daemon.errors import DataError
 from trainer.checkpoint import save_checkpoint
 from trainer.models.classifier import (
+    CellClassifier,
     ClassifierGeometry,
     ClassifierGraph,
-    build_classifier,
     load_classifier,
 )
 
@@ -24,7 +24,7 @@ GEOMETRY = ClassifierGeometry(size=80, visible=64)
 @pytest.fixture(scope="module")
 def graph() -> ClassifierGraph:
     torch.manual_seed(0)
-    return ClassifierGraph(build_classifier().eval(), GEOMETRY).eval()
+    return ClassifierGraph(CellClassifier(), GEOMETRY).eval()
 
 
 def crops(count: int) -> np.ndarray:
@@ -90,3 +90,33 @@ def test_a_geometry_that_the_network_cannot_take_is_refused() -> None:
         ClassifierGeometry(size=160, visible=100)
     with pytest.raises(ValueError, match="at most size"):
         ClassifierGeometry(size=64, visible=96)
+
+
+def test_what_is_not_the_cell_does_not_matter() -> None:
+    """With a mask that is sure of itself, another neighbourhood gives the same answer."""
+    network = CellClassifier().eval()
+
+    class MiddleOnly(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            logits = torch.full_like(x[:, :1], -100.0)
+            logits[:, :, 24:40, 24:40] = 100.0
+            return logits
+
+    network.mask = MiddleOnly()  # type: ignore[assignment]
+    one = torch.randn(1, 3, 64, 64)
+    other = torch.randn(1, 3, 64, 64)
+    other[:, :, 24:40, 24:40] = one[:, :, 24:40, 24:40]
+    with torch.inference_mode():
+        torch.testing.assert_close(network(one), network(other))
+
+
+def test_a_held_mask_is_trained_no_further() -> None:
+    network = CellClassifier()
+    network.hold_mask()
+    network.train()
+    before = {name: value.clone() for name, value in network.mask.state_dict().items()}
+    network(torch.randn(2, 3, 64, 64)).sum().backward()
+    assert all(parameter.grad is None for parameter in network.mask.parameters())
+    for name, value in network.mask.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert network.fc.weight.grad is not None
