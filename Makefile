@@ -74,8 +74,8 @@ BUNDLE_VERSION ?= 0.1.0
 RUNS           ?= runs
 .PHONY: bundle
 bundle: $(VENV)/.dev ## train both networks on the real data and write a bundle (hours)
-	$(BIN)/leuko-train fit-detector --out $(RUNS)/detector
-	$(BIN)/leuko-train fit-classifier --out $(RUNS)/classifier
+	$(BIN)/leuko-train fit trainer/recipes/detector.toml --out $(RUNS)/detector
+	$(BIN)/leuko-train fit trainer/recipes/edge.toml --out $(RUNS)/classifier
 	$(BIN)/leuko-export bundle --detector $(RUNS)/detector --classifier $(RUNS)/classifier \
 	  --name $(BUNDLE_NAME) --version $(BUNDLE_VERSION)
 

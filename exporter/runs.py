@@ -28,6 +28,9 @@ CLASSIFIER_FIGURES = ("on_black", "composited", "cell_area_baseline", "normal_bl
 stay at home: a bundle is published, and the groups are people."""
 
 
+METRICS = "metrics.json"
+"""What ``leuko-train evaluate`` found."""
+
 HISTORY = "history.md"
 """A run that was stopped, changed and taken up again says so in this file of its folder; the model
 card repeats it."""
@@ -49,33 +52,30 @@ class TrainedRun:
 
 
 def load_detector_run(folder: Path) -> TrainedRun:
-    """The detector of a run of ``leuko-train fit-detector``.
+    """The detector of a run of ``leuko-train fit``.
 
     Raises:
         DataError: the weights are missing or unreadable.
         ExportError: the figures are missing or belong to other weights.
     """
     require_run_folder(folder)
-    from trainer.fit_detector import BEST, load_detector
+    from trainer.detector.saved import load_detector
     from trainer.models.detector import DetectorGraph
+    from trainer.training.run_folder import BEST
 
     detector, spec = load_detector(folder / BEST)
-    scored = [entry for entry in _read_json(folder / "metrics.json") if "mean_map50" in entry]
-    best = max(scored, key=lambda entry: entry["mean_map50"], default=None)
-    if best is None or best["thresholds"] != spec.score_thresholds:
+    figures = _figures(folder, BEST)
+    if figures.pop("thresholds", None) != spec.score_thresholds:
         raise ExportError(
-            f"{folder / 'metrics.json'} does not belong to {BEST} beside it; train on, or name "
-            "another run"
+            f"{folder / METRICS} does not belong to {BEST} beside it; measure these weights: "
+            "leuko-train evaluate"
         )
-    figures = {name: value for name, value in best.items() if isinstance(value, dict)}
-    figures.pop("thresholds")
     config = _read_json(folder / "config.json")
-    rendered = "" if best.get("rendered", True) else " --no-rendered"
     pasted = (C_NMC,) if config.get("cut_out_cells") else ()
     return TrainedRun(
         role=RoleDraft("detector", spec, DetectorGraph(detector), flattened(figures)),
         finished=_modified(folder / BEST),
-        command=_fit_command("detector", folder, config) + rendered,
+        command=_fit_command(folder, config),
         data=(BCCD, TXL_PBC, *pasted, IMAGENET_WEIGHTS),
         train_groups_sha256=_train_groups(config) if pasted else None,
         history=_history(folder),
@@ -83,24 +83,19 @@ def load_detector_run(folder: Path) -> TrainedRun:
 
 
 def load_classifier_run(folder: Path) -> TrainedRun:
-    """The classifier of a run of ``leuko-train fit-classifier`` and ``evaluate-classifier``.
+    """The classifier of a run of ``leuko-train fit``.
 
     Raises:
         DataError: the weights are missing or unreadable.
         ExportError: the figures are missing or older than the weights.
     """
     require_run_folder(folder)
-    from trainer.fit_classifier import BEST
     from trainer.models.classifier import load_classifier
+    from trainer.training.run_folder import BEST
 
-    weights, figures = folder / BEST, folder / "metrics.json"
+    weights, figures = folder / BEST, folder / METRICS
     graph = load_classifier(weights)
-    metrics = _read_json(figures)
-    if _modified(figures) < _modified(weights):
-        raise ExportError(
-            f"{figures} is older than {weights.name}; measure these weights first: "
-            "leuko-train evaluate-classifier"
-        )
+    metrics = _figures(folder, BEST)
     calibration = dict(metrics["calibration"])
     calibration.pop("rule", None)
     try:
@@ -116,7 +111,7 @@ def load_classifier_run(folder: Path) -> TrainedRun:
     return TrainedRun(
         role=RoleDraft("classifier", spec, graph, flattened(shown)),
         finished=_modified(weights),
-        command=_fit_command("classifier", folder, config),
+        command=_fit_command(folder, config),
         data=(C_NMC, BCCD, TXL_PBC, IMAGENET_WEIGHTS),
         train_groups_sha256=_train_groups(config),
         history=_history(folder),
@@ -153,10 +148,20 @@ def _flat(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, float]]:
         yield ".".join(path), float(value)
 
 
-def _fit_command(network: str, folder: Path, config: Mapping[str, Any]) -> str:
+def _figures(folder: Path, weights: str) -> dict[str, Any]:
+    """The figures of a run, if they are not older than its weights."""
+    path = folder / METRICS
+    figures: dict[str, Any] = _read_json(path)
+    if _modified(path) < _modified(folder / weights):
+        raise ExportError(
+            f"{path} is older than {weights}; measure these weights first: leuko-train evaluate"
+        )
+    return figures
+
+
+def _fit_command(folder: Path, config: Mapping[str, Any]) -> str:
     """The command that trains ``folder`` again, given the data by ``LEUKO_DATA``."""
-    chosen = [f"--{name} {config[name]}" for name in ("epochs", "seed") if name in config]
-    return " ".join([f"leuko-train fit-{network} --out {folder.name}", *chosen])
+    return f"leuko-train fit {config.get('recipe', 'SETTINGS')} --out {folder.name}"
 
 
 def _train_groups(config: Mapping[str, Any]) -> str | None:

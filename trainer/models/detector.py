@@ -3,7 +3,7 @@
 Every cell of the grids at strides 8, 16 and 32 predicts a logit per kind and the distances from
 its centre to the four sides of a box (FCOS, Tian et al. 2019, arXiv:1904.01355), in units of the
 stride and through a ReLU: no ``exp``, which overflows fp16, and nothing that INT8 dislikes. The
-score is trained to be the quality of the box (see :mod:`trainer.detection_loss`), so there is no
+score is trained to be the quality of the box (see :mod:`trainer.detector.loss`), so there is no
 centerness branch. Decoding and suppression are outside the network, in
 :mod:`edge_daemon.vision.detect`.
 """

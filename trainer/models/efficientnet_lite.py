@@ -67,6 +67,8 @@ class EfficientNetLite0(nn.Module):
     Input is normalised float ``[N, 3, H, W]`` (see :func:`normalise`), H and W multiples of 32.
     """
 
+    channels = STAGE_CHANNELS
+
     def __init__(self, num_classes: int | None = None, dropout: float = 0.2) -> None:
         super().__init__()
         self.stem = _conv_bn(3, 32, kernel=3, stride=2)
@@ -140,6 +142,10 @@ class EfficientNetLite0(nn.Module):
             if index in wanted:
                 maps.append(x)
         return maps
+
+    def load_imagenet(self, path: Path | None) -> None:
+        """See :class:`trainer.models.backbones.Backbone`."""
+        load_imagenet_weights(self, path)
 
     def _frozen_part(self) -> list[nn.Module]:
         if not self._folded:

@@ -18,8 +18,8 @@ from trainer.data.field_frames import (
     collate,
 )
 from trainer.data.fields import FieldRecord, FieldSet
-from trainer.detection_loss import NO_CELL
-from trainer.parallel import Ranks
+from trainer.detector.loss import NO_CELL
+from trainer.training.parallel import Ranks
 
 CONFIG = FramesConfig(
     height=64,

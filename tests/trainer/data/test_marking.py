@@ -9,7 +9,7 @@ import torch
 
 from trainer.data.field_augment import AugmentConfig, MarkedFrame, mosaic, single
 from trainer.data.marking import UNMARKED, unmarked_share, with_unmarked_region
-from trainer.detection_loss import DetectionLossConfig, Predictions, detection_loss
+from trainer.detector.loss import DetectionLossConfig, Predictions, detection_loss
 
 CELLS = [(30, 30), (90, 30), (150, 30), (30, 90), (90, 90), (150, 90)]
 

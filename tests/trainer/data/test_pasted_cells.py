@@ -13,7 +13,7 @@ from edge_daemon.contract.terms import KINDS
 from edge_daemon.smear.composite import CutOutCell
 from trainer.data.field_augment import MarkedFrame
 from trainer.data.pasted_cells import PasteConfig, PastedCells, read_cut_out_cells
-from trainer.metrics_detection import overlaps
+from trainer.detector.metrics import overlaps
 
 WBC, RBC = KINDS.index("wbc"), KINDS.index("rbc")
 

@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from edge_daemon.errors import DataError
-from trainer.checkpoint import save_checkpoint
 from trainer.models.classifier import (
     CellClassifier,
     ClassifierGeometry,
     ClassifierGraph,
     load_classifier,
+    saved_classifier,
 )
+from trainer.training.checkpoint import save_checkpoint
 
 GEOMETRY = ClassifierGeometry(size=80, visible=64)
 
@@ -69,8 +70,7 @@ def test_the_exported_graph_takes_any_batch_and_agrees_in_both_engines(
 
 
 def test_a_checkpoint_loads_as_it_was_saved(graph: ClassifierGraph, tmp_path: Path) -> None:
-    saved = {"weights": graph.network.state_dict(), "geometry": asdict(GEOMETRY)}
-    save_checkpoint(saved, tmp_path / "best.pt")
+    save_checkpoint(saved_classifier(graph.network, GEOMETRY), tmp_path / "best.pt")
     loaded = load_classifier(tmp_path / "best.pt")
     assert loaded.geometry == GEOMETRY
     with torch.inference_mode():

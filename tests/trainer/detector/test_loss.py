@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from trainer.detection_loss import (
+from trainer.detector.loss import (
     NO_CELL,
     DetectionLossConfig,
     Predictions,

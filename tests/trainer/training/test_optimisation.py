@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainer.optimisation import parameter_groups, set_rate, warm_cosine
+from trainer.training.optimisation import parameter_groups, set_rate, warm_cosine
 
 
 def model() -> nn.Module:

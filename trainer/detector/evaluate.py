@@ -18,7 +18,7 @@ from edge_daemon.contract.terms import KINDS, CellKind
 from edge_daemon.vision.detect import Detections, decode, letterbox
 from trainer.data.field_augment import MarkedFrame
 from trainer.data.fields import FieldSet
-from trainer.metrics_detection import KindMatches, match, mean_average_precision
+from trainer.detector.metrics import KindMatches, match, mean_average_precision
 from trainer.models.detector import Detector, DetectorGraph
 
 EVALUATION_SCORE = 0.01

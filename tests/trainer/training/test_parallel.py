@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from trainer.parallel import Ranks, join_ranks
+from trainer.training.parallel import Ranks, join_ranks
 
 PROGRAM = """
 import torch
 from torch import nn
-from trainer.parallel import join_ranks
+from trainer.training.parallel import join_ranks
 ranks = join_ranks()
 model = nn.Linear(2, 1)
 nn.init.ones_(model.weight)

@@ -38,6 +38,14 @@ class Ranks:
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
 
+    def agree(self, number: int) -> int:
+        """The leader's ``number``, on every rank: only it measures, all must stop together."""
+        if self.world == 1:
+            return number
+        shared = torch.tensor([number])
+        distributed.broadcast(shared, src=0)
+        return int(shared.item())
+
 
 def join_ranks() -> Ranks:
     """Meet the other processes that ``torchrun`` started, if it did."""

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from edge_daemon.errors import DataError
-from trainer import checkpoint
-from trainer.checkpoint import load_checkpoint, save_checkpoint, save_json
+from trainer.training import checkpoint
+from trainer.training.checkpoint import load_checkpoint, save_checkpoint, save_json
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_a_cut_while_writing_leaves_the_one_before(
         raise OSError("no space left on device")
 
     monkeypatch.setattr(checkpoint.torch, "save", cut)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(DataError, match="no space"):
         save_checkpoint({"epoch": 2}, path)
     assert load_checkpoint(path)["epoch"] == 1
 

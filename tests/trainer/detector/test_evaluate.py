@@ -10,14 +10,14 @@ from edge_daemon.contract.roles import DetectorRole
 from edge_daemon.contract.terms import KINDS
 from edge_daemon.vision.detect import Detections, decode, letterbox
 from trainer.data.field_augment import MarkedFrame
-from trainer.evaluate_detector import (
+from trainer.detector.evaluate import (
     choose_thresholds,
     detect_frames,
     evaluate_detector,
     evaluation_role,
     report,
 )
-from trainer.metrics_detection import KindMatches, match
+from trainer.detector.metrics import KindMatches, match
 from trainer.models.detector import Detector, DetectorGraph, DetectorShape
 
 ROLE = DetectorRole(

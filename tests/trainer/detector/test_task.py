@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +9,20 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from edge_daemon.errors import DataError
-from trainer import fit_detector as fitting
 from trainer.data.field_frames import FramesConfig
-from trainer.fit_detector import DetectorFitConfig, fit_detector, load_detector
+from trainer.detector.config import DetectorConfig
+from trainer.detector.saved import load_detector
+from trainer.detector.task import DetectorTask
 from trainer.models.detector import DetectorShape
 from trainer.models.efficientnet_lite import EfficientNetLite0
+from trainer.training.loop import train
+from trainer.training.parallel import Ranks
+from trainer.training.run_folder import RunFolder
+
+QUIET = Console(quiet=True)
 
 VOC = """<annotation><object><name>RBC</name><bndbox><xmin>10</xmin><ymin>12</ymin>
 <xmax>40</xmax><ymax>44</ymax></bndbox></object></annotation>"""
@@ -44,17 +50,18 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def config(data: Path) -> DetectorFitConfig:
+def config(data: Path) -> DetectorConfig:
     weights = data / "weights.pt"
     torch.manual_seed(0)
     torch.save(EfficientNetLite0().state_dict(), weights)
-    return DetectorFitConfig(
+    return DetectorConfig(
         data=data,
         weights=weights,
         epochs=2,
         batch=2,
         warmup_steps=2,
         cut_out_cells=0,
+        rendered=False,
         evaluate_every=1,
         shape=DetectorShape(channels=8, head_convs=1),
         frames=FramesConfig(height=64, width=96, coarse_fraction=0, repeats=(1, 1)),
@@ -66,43 +73,42 @@ class PowerCutError(Exception):
 
 
 def test_going_on_after_a_cut_gives_the_same_detector(
-    config: DetectorFitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: DetectorConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fit_detector(config, tmp_path / "whole")
+    whole, cut = RunFolder.at(tmp_path / "whole"), RunFolder.at(tmp_path / "cut")
+    train(DetectorTask(config, Ranks(), QUIET), whole, Ranks(), QUIET)
+    save = RunFolder.save_last
 
-    def save_then_cut(state: dict[str, object], path: Path) -> None:
-        save(state, path)
-        if path.name == fitting.CHECKPOINT:
-            raise PowerCutError
+    def save_then_cut(self: RunFolder, *args: object) -> None:
+        save(self, *args)  # type: ignore[arg-type]
+        raise PowerCutError
 
-    save = fitting.save_checkpoint
-    monkeypatch.setattr(fitting, "save_checkpoint", save_then_cut)
+    monkeypatch.setattr(RunFolder, "save_last", save_then_cut)
     with pytest.raises(PowerCutError):
-        fit_detector(config, tmp_path / "cut")
-    monkeypatch.setattr(fitting, "save_checkpoint", save)
-    fit_detector(config, tmp_path / "cut")
+        train(DetectorTask(config, Ranks(), QUIET), cut, Ranks(), QUIET)
+    monkeypatch.setattr(RunFolder, "save_last", save)
+    best = train(DetectorTask(config, Ranks(), QUIET), cut, Ranks(), QUIET)
 
-    whole, cut = (
-        torch.load(tmp_path / run / fitting.CHECKPOINT, weights_only=True)["averaged"]
-        for run in ("whole", "cut")
+    one, other = (
+        torch.load(run.path / "last.pt", weights_only=True)["averaged"] for run in (whole, cut)
     )
-    for name, value in whole.items():
-        assert torch.equal(value, cut[name]), name
-    history = json.loads((tmp_path / "cut" / "metrics.json").read_text())
-    assert [entry["epoch"] for entry in history] == [1, 2]
+    for name, value in one.items():
+        assert torch.equal(value, other[name]), name
+    assert [line["epoch"] for line in cut.history()] == [0, 1]
+    assert set(best["thresholds"]) == {"wbc", "rbc", "platelet"}
 
-    detector, role = load_detector(tmp_path / "cut" / fitting.BEST)
+    detector, role = load_detector(cut.best)
     assert not detector.training
     assert (role.input_height, role.input_width) == (64, 96)
     assert set(role.score_thresholds) == {"wbc", "rbc", "platelet"}
 
 
-def test_a_broken_checkpoint_is_named(config: DetectorFitConfig, tmp_path: Path) -> None:
-    (tmp_path / fitting.CHECKPOINT).write_bytes(b"cut off in the mid")
-    with pytest.raises(DataError, match=r"checkpoint\.pt is not a readable checkpoint"):
-        fit_detector(config, tmp_path)
-
-
-def test_missing_data_is_named(config: DetectorFitConfig, tmp_path: Path) -> None:
+def test_missing_data_is_named(config: DetectorConfig, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="set LEUKO_DATA or --data"):
-        fit_detector(replace(config, data=tmp_path / "nowhere"), tmp_path / "run")
+        DetectorTask(replace(config, data=tmp_path / "nowhere"), Ranks(), QUIET)
+
+
+def test_weights_of_something_else_are_named(config: DetectorConfig, tmp_path: Path) -> None:
+    torch.save({"weights": {}}, tmp_path / "best.pt")
+    with pytest.raises(DataError, match=r"best\.pt does not hold a detector"):
+        load_detector(tmp_path / "best.pt")

@@ -1,4 +1,4 @@
-"""Calibrate a trained classifier and measure it: ``leuko-train evaluate-classifier``.
+"""Calibrate a trained classifier and measure it: ``leuko-train evaluate``.
 
 Everything is fitted and measured on the validation groups: the temperature, the abstain band, the
 threshold, and the choice of the epoch. The figures are therefore a little kind to the network; the
@@ -7,7 +7,7 @@ intervals over patient groups say how little a dozen of patients can tell anyway
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ import torch
 from numpy.typing import NDArray
 
 from edge_daemon.contract.terms import CLASSES
-from trainer.data.cnmc import UM_PER_PX, digest_of, of_split, read_manifest
+from trainer.classifier.config import ClassifierConfig
+from trainer.classifier.groups import held_out
+from trainer.data.cnmc import UM_PER_PX, CellRecord, digest_of
 from trainer.data.composite_crops import crops_of_blood, crops_on_black, crops_on_fields
 from trainer.data.fields import read_field_sets
 from trainer.data.smear_fields import real_fields
@@ -33,6 +35,7 @@ from trainer.evaluate import (
     p_blast_of,
 )
 from trainer.models.classifier import ClassifierGeometry, ClassifierGraph, load_classifier
+from trainer.training.run_folder import RunFolder
 
 BLAST_THRESHOLD = 0.5
 """Of the calibrated probability, where the abstain band allows it."""
@@ -64,15 +67,17 @@ class Validation:
         }
 
 
-def evaluate_classifier(checkpoint: Path, data: Path, *, rounds: int = 1000) -> dict[str, Any]:
-    """All figures of one checkpoint; also written to ``metrics.json`` beside it.
+def evaluate_run(
+    folder: RunFolder, config: ClassifierConfig, *, rounds: int = 1000
+) -> dict[str, Any]:
+    """All figures of a run's best weights, on the groups that ``config`` holds out.
 
     ``calibration`` holds what the bundle's classifier role needs: ``temperature``,
     ``abstain_band``, ``blast_threshold``, ``crop_um``, ``size``, ``single_cell_um_per_px``.
     """
-    graph = load_classifier(checkpoint)
-    records = of_split(read_manifest(data / "cnmc2019"), "val")
-    validation = read_validation(data, graph.geometry)
+    graph = load_classifier(folder.best)
+    records = held_out(config)
+    validation = read_validation(config.data, records, graph.geometry)
     is_blast = validation.is_blast
     logits = {
         "on_black": logits_of(graph, validation.on_black),
@@ -88,7 +93,6 @@ def evaluate_classifier(checkpoint: Path, data: Path, *, rounds: int = 1000) -> 
     area = np.array([record.area_um2 for record in records])
     blood = p_blast_of(logits_of(graph, validation.blood), temperature)
     metrics: dict[str, Any] = {
-        "checkpoint": checkpoint.name,
         "cells": {
             "val": len(records),
             "blast": int(is_blast.sum()),
@@ -126,7 +130,6 @@ def evaluate_classifier(checkpoint: Path, data: Path, *, rounds: int = 1000) -> 
             "ece_after": expected_calibration_error(is_blast, p),
             "by_group": auroc_by_group(groups, is_blast, p),
         }
-    (checkpoint.parent / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
     return metrics
 
 
@@ -166,10 +169,11 @@ def describe(metrics: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def read_validation(data: Path, geometry: ClassifierGeometry) -> Validation:
-    """The crops of the validation groups on black and on validation fields, and normal blood."""
+def read_validation(
+    data: Path, records: Sequence[CellRecord], geometry: ClassifierGeometry
+) -> Validation:
+    """The crops of held-out cells on black and on validation fields, and normal blood."""
     root = data / "cnmc2019"
-    records = of_split(read_manifest(root), "val")
     fields = real_fields(read_field_sets(data, "val"))
     crop_um, size = geometry.crop_um, geometry.size
     return Validation(

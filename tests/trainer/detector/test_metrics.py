@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge_daemon.vision.detect import Detections
-from trainer.metrics_detection import match, mean_average_precision
+from trainer.detector.metrics import match, mean_average_precision
 
 Truth = tuple[np.ndarray, np.ndarray]
 

@@ -8,8 +8,7 @@ fields show whether the demo can work.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,17 @@ from trainer.data.field_augment import MarkedFrame
 from trainer.data.fields import read_field_sets
 from trainer.data.pasted_cells import PastedCells, read_cut_out_cells
 from trainer.data.rendered_fields import RenderedFields
-from trainer.evaluate_detector import detect_frames, evaluate_detector, frames_of
-from trainer.metrics_detection import MATCH_IOU, overlaps
+from trainer.detector.evaluate import (
+    choose_thresholds,
+    detect_frames,
+    evaluate_detector,
+    figures_of,
+    frames_of,
+)
+from trainer.detector.metrics import MATCH_IOU, overlaps
+from trainer.detector.saved import load_detector, save_detector
 from trainer.models.detector import Detector
+from trainer.training.run_folder import RunFolder
 
 _SEED = 11
 _PASTED_CELLS = 300
@@ -33,25 +40,41 @@ RENDERED_VALIDATION_SEEDS = range(2_000, 2_003)
 """Slides that neither training nor the demo draws from."""
 
 
-def detector_figures(detector: Detector, role: DetectorRole, data: Path) -> dict[str, Any]:
-    """Measure ``detector`` as it ships: thresholds and geometry of ``role``.
+def evaluate_run(folder: RunFolder, data: Path) -> dict[str, Any]:
+    """Choose the thresholds of a run's best weights on the validation fields, and measure at these.
 
-    ``data`` is the folder of the three sets. Returns plain types, ready for ``metrics.json``:
-    ``fields`` (a :class:`trainer.evaluate_detector.DetectionReport` for each set and pooled),
-    ``pasted`` and ``rendered``. Raises :class:`DataError` when a set is missing.
+    Rewrites the role in ``best.pt``; returns plain types, flat enough to read: ``thresholds``, a
+    section for each set and ``pooled``, ``pasted`` and ``rendered``. Raises :class:`DataError` when
+    the weights or a set are missing.
     """
+    detector, role = load_detector(folder.best)
     published = {item.name: frames_of(item) for item in read_field_sets(data, "val")}
-    reports, _ = evaluate_detector(detector, published, role)
+    _, matches = evaluate_detector(detector, published, role)
+    thresholds = choose_thresholds(matches["pooled"])
+    role = role.model_copy(update={"score_thresholds": thresholds})
+    save_detector(detector, role, folder.best)
     every_field = [frame for frames in published.values() for frame in frames]
+    return {
+        "thresholds": thresholds,
+        **figures_of(matches, thresholds),
+        "pasted": _pasted_figures(detector, role, data, every_field),
+        "rendered": _rendered_figures(detector, role),
+    }
+
+
+def describe(figures: Mapping[str, Any]) -> str:
+    """The figures as a few lines for a person."""
+    return "\n".join(
+        f"{name:14s} " + "  ".join(f"{key} {value:.3f}" for key, value in section.items())
+        for name, section in figures.items()
+    )
+
+
+def _rendered_figures(detector: Detector, role: DetectorRole) -> dict[str, float]:
     rendered = RenderedFields(_RENDERED_FIELDS, RENDERED_VALIDATION_SEEDS)
     drawn = [rendered.draw(index) for index in range(_RENDERED_FIELDS)]
-    rendered_reports, _ = evaluate_detector(detector, {"rendered": drawn}, role)
-    return {
-        "score_thresholds": dict(role.score_thresholds),
-        "fields": {name: asdict(item) for name, item in reports.items()},
-        "pasted": _pasted_figures(detector, role, data, every_field),
-        "rendered": asdict(rendered_reports["rendered"]),
-    }
+    _, matches = evaluate_detector(detector, {"rendered": drawn}, role)
+    return figures_of(matches, role.score_thresholds)["rendered"]
 
 
 def _pasted_figures(

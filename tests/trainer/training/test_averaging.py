@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainer.averaging import AveragedWeights
+from trainer.training.averaging import AveragedWeights
 
 
 def with_weight(value: float) -> nn.Linear:

@@ -1,0 +1,1 @@
+"""The classifier: how it is trained, calibrated and measured."""

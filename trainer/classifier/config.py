@@ -1,0 +1,93 @@
+"""Everything that decides the training of a classifier."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from edge_daemon.errors import DataError
+from trainer.data.composite_crops import CropMix
+from trainer.models.backbones import BackboneName
+from trainer.models.classifier import ARCHITECTURES, ClassifierGeometry, Depths
+
+Initial: TypeAlias = Literal["imagenet", "none"] | Path
+"""What a backbone starts from: published ImageNet weights, random ones, or those in a file."""
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """A whole training, but for where it is written; saved beside its weights."""
+
+    data: Path
+    """Folder that holds ``cnmc2019``, ``bccd`` and ``txl-pbc``."""
+    architecture: str = "edge"
+    """Name in :data:`trainer.models.classifier.ARCHITECTURES`."""
+    depths: Depths | None = None
+    """Backbones and stages of one's own, in place of the architecture's."""
+    weights: Initial = "imagenet"
+    start_from: dict[BackboneName, Path] = field(default_factory=dict)
+    """Of a backbone the run whose trained weights it starts from, in place of ``weights``."""
+    geometry: ClassifierGeometry = field(default_factory=ClassifierGeometry)
+    mix: CropMix = field(default_factory=CropMix)
+    fold: int | None = None
+    """Which of ``folds`` over all patient groups is held out; ``None``: the suggested split."""
+    folds: int = 5
+    mask_epochs: int = 4
+    """Epochs in which only the mask is trained."""
+    epochs: int = 24
+    """All epochs, those of the mask among them."""
+    crops_per_epoch: int = 4096
+    batch: int = 32
+    """Crops per step, over all ranks."""
+    mask_rate: float = 3e-3
+    """Learning rate of the mask."""
+    linear_crops: int = 12288
+    """Crops on which the features are standardised and the linear layer is set."""
+    linear_penalty: float = 0.1
+    """Of the logistic regression; see :func:`trainer.models.depth_fusion.fit_linear`."""
+    learning_rate: float = 3e-4
+    """Of the linear layer while everything is fine-tuned."""
+    backbone_rate: float = 0.5
+    """Learning rate of the backbones relative to that."""
+    weight_decay: float = 0.02
+    warmup_share: float = 0.05
+    label_smoothing: float = 0.1
+    dropout: float = 0.3
+    ema_decay: float = 0.995
+    frozen_stages: int = 2
+    """First stages of each backbone that stay as they started: edges and colours."""
+    frozen_statistics: bool = True
+    """Whether batch norms keep the statistics they started with; not from random weights."""
+    evaluate_every: int = 2
+    """Epochs between evaluations; the last three are all evaluated."""
+    patience: int | None = None
+    """Evaluations without a better one after which training stops."""
+    rendered_cells: int = 160
+    rendered_fields: int = 16
+    seed: int = 0
+    threads: int = 1
+    """Of each rank. On a busy machine two threads wait for each other longer than they work."""
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        if self.architecture not in ARCHITECTURES:
+            raise DataError(
+                f"architecture: there is no {self.architecture!r}; there are "
+                f"{', '.join(ARCHITECTURES)}"
+            )
+        if not 0 < self.mask_epochs < self.epochs:
+            raise DataError(
+                f"epochs: {self.epochs} leave none for the classifier, the mask alone takes "
+                f"{self.mask_epochs}; ask for more than that"
+            )
+        if self.fold is not None and not 0 <= self.fold < self.folds:
+            raise DataError(f"fold: {self.fold} is not one of 0 to {self.folds - 1}")
+        unknown = set(self.start_from) - set(self.read_depths)
+        if unknown:
+            raise DataError(f"start_from: {min(unknown)} is no backbone of this architecture")
+
+    @property
+    def read_depths(self) -> Depths:
+        """Backbones and the stages that are read, whichever way they were given."""
+        return self.depths or ARCHITECTURES[self.architecture]

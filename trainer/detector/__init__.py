@@ -1,0 +1,1 @@
+"""The detector: how it is trained and measured."""
