@@ -70,10 +70,10 @@ imports: $(VENV)/.dev ## who may know whom
 
 # A run that was interrupted goes on where it stood. Set BUNDLE_VERSION for another bundle.
 BUNDLE_NAME    ?= leukoedge
-BUNDLE_VERSION ?= 0.1.0
+BUNDLE_VERSION ?= 0.2.0
 RUNS           ?= runs
 .PHONY: bundle
-bundle: $(VENV)/.dev ## train both networks on the real data and write a bundle (hours)
+bundle: $(VENV)/.dev ## train both networks on the real data and write a bundle (2 to 3 h on two cores)
 	$(BIN)/leuko-train fit trainer/recipes/detector.toml --out $(RUNS)/detector
 	$(BIN)/leuko-train fit trainer/recipes/edge.toml --out $(RUNS)/classifier
 	$(BIN)/leuko-export bundle --detector $(RUNS)/detector --classifier $(RUNS)/classifier \

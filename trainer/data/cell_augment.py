@@ -19,27 +19,33 @@ Picture = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class AugmentStrength:
-    """How far each property strays; standard deviations unless said otherwise."""
+    """How far each property strays; standard deviations unless said otherwise.
 
-    dye_gain: float = 0.08
+    Colour strays little: C-NMC is stain-normalised, and what is left of colour tells its classes
+    apart. With five times the strength AUROC on the validation groups fell from 0.83 to 0.75 on
+    black (linear layer on frozen features). Cells pasted onto real smear take over its stain, which
+    is where the variety of dyes comes from.
+    """
+
+    dye_gain: float = 0.03
     """Log gain of optical density per channel: more or less dye."""
-    dye_mixing: float = 0.03
+    dye_mixing: float = 0.01
     """Off-diagonal mixing of the channels' optical densities: another hue of dye."""
-    light_gain: float = 0.06
+    light_gain: float = 0.03
     """Log gain of all channels together: exposure."""
-    light_tint: float = 0.02
+    light_tint: float = 0.01
     """Log gain per channel: white balance."""
-    gamma: float = 0.08
+    gamma: float = 0.04
     """Log of the exponent: the camera's tone curve."""
-    grey_probability: float = 0.05
+    grey_probability: float = 0.02
     """Share of pictures that lose their colour, wholly or in part."""
-    blur_probability: float = 0.3
+    blur_probability: float = 0.2
     blur_px: float = 1.0
     """Widest Gaussian, in pixels of the crop."""
-    noise_probability: float = 0.3
-    noise_levels: float = 5.0
+    noise_probability: float = 0.2
+    noise_levels: float = 3.0
     """Largest standard deviation of sensor noise, in grey levels."""
-    jpeg_probability: float = 0.3
+    jpeg_probability: float = 0.2
 
 
 def recolour(picture: Picture, rng: np.random.Generator, strength: AugmentStrength) -> Picture:

@@ -81,7 +81,7 @@ class CropMix:
     normal_blood: float = 0.08
     neighbour_probability: float = 0.25
     """Share of composited crops with a second nucleated cell beside the one in the middle."""
-    scale_jitter: float = 0.12
+    scale_jitter: float = 0.08
     """A scale estimated from red cells strays about this far (uniform, relative)."""
     group_cap: int = 80
     """Groups with at least this many cells are drawn equally often within their class."""
@@ -175,7 +175,8 @@ class TrainingCrops:
         if cell.on_black is None:
             raise ValueError("a rendered cell has no picture on black")
         zoom = BANK_UM_PER_PX / self.um_per_px
-        seen = view(cell.on_black, rng, zoom=zoom, side_px=self.side_px)
+        jitter = self.mix.scale_jitter
+        seen = view(cell.on_black, rng, zoom=zoom, side_px=self.side_px, zoom_jitter=jitter)
         crop, mask = (
             np.ascontiguousarray(seen[..., :3]),
             seen[..., 3].astype(np.float32) / np.float32(255),
