@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_daemon.errors import LeukoError
+from trainer.data_cli import app as data_app
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +23,9 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help, as leuko-edge has it, without the time that rich takes
 )
+app.add_typer(data_app, name="data")
 
 DataOption = Annotated[
     Path | None,
@@ -88,3 +91,5 @@ def main() -> None:
     except LeukoError as error:
         print(f"leuko-train: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

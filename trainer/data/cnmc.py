@@ -13,6 +13,7 @@ import csv
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, cast, get_args
 
@@ -22,15 +23,18 @@ from numpy.typing import NDArray
 
 from edge_daemon.contract.terms import CellClass
 from edge_daemon.errors import DataError
+from trainer.data.reading import Readable
 
 Split = Literal["train", "val"]
 
+MANIFEST = "manifest.csv"
+"""The table of the compact layout, in the folder of the set."""
 UM_PER_PX = 0.044
 """Nominal scale of the pictures: 450 px show 19.8 um."""
 PICTURE_UM = 19.8
 """Side of one picture; the classifier's crop covers the same square."""
 
-_CLASS_OF_LABEL: dict[str, CellClass] = {"ALL": "blast", "HEM": "normal"}
+CLASS_OF_LABEL: dict[str, CellClass] = {"ALL": "blast", "HEM": "normal"}
 _COLUMNS = ("file", "label", "subject", "group", "split", "fg_frac", "bmp_sha256")
 
 
@@ -49,6 +53,8 @@ class CellRecord:
     """Share of the picture that is cell, 0..1."""
     original_sha256: str
     """Digest of the published BMP: the same cell has the same digest."""
+    fold: str = ""
+    """Where it was published: a training fold or the preliminary test; empty where not told."""
 
     @property
     def area_um2(self) -> float:
@@ -62,23 +68,34 @@ def read_manifest(root: Path) -> tuple[CellRecord, ...]:
     Raises :class:`DataError` when the manifest is missing, lacks a column, has a row that cannot be
     read, or splits a group.
     """
-    path = root / "manifest.csv"
+    records = tuple(row() for row in manifest_rows(root))
+    refuse_crossing_groups(records)
+    return records
+
+
+def manifest_rows(root: Path) -> tuple[Readable[CellRecord], ...]:
+    """The rows of ``root/manifest.csv``, each still to be read, so that all faults can be told.
+
+    Raises :class:`DataError` when the manifest is missing, is no table, lacks a column or is empty.
+    """
+    path = root / MANIFEST
     try:
         with path.open(newline="", encoding="utf-8") as lines:
             rows = csv.DictReader(lines)
             absent = [name for name in _COLUMNS if name not in (rows.fieldnames or ())]
             if absent:
                 raise DataError(f"{path}: column {absent[0]!r} is missing; is this C-NMC's?")
-            records = tuple(_record(row, path, rows.line_num) for row in rows)
+            readable = tuple(partial(_record, row, path, rows.line_num) for row in rows)
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read ({error.strerror}); point --data at the folder that holds "
             "cnmc2019"
         ) from None
-    if not records:
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: is not a table of text ({error}); import the set again") from None
+    if not readable:
         raise DataError(f"{path}: lists no cell")
-    refuse_crossing_groups(records)
-    return records
+    return readable
 
 
 def refuse_crossing_groups(records: Iterable[CellRecord]) -> None:
@@ -119,7 +136,7 @@ def read_picture(root: Path, record: CellRecord) -> NDArray[np.uint8]:
 
 def _record(row: dict[str, str], path: Path, line: int) -> CellRecord:
     try:
-        label = _CLASS_OF_LABEL[row["label"]]
+        label = CLASS_OF_LABEL[row["label"]]
         split = row["split"]
         foreground = float(row["fg_frac"])
     except (KeyError, TypeError, ValueError) as error:
@@ -134,4 +151,5 @@ def _record(row: dict[str, str], path: Path, line: int) -> CellRecord:
         split=cast("Split", split),
         foreground_fraction=foreground,
         original_sha256=row["bmp_sha256"],
+        fold=row.get("fold") or "",
     )

@@ -86,6 +86,14 @@ def test_a_manifest_without_groups_is_refused(tmp_path: Path) -> None:
         read_manifest(tmp_path)
 
 
+def test_a_manifest_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    write_manifest(tmp_path, ROW)
+    table = tmp_path / "manifest.csv"
+    table.write_bytes(table.read_bytes().replace(b"20+21", b"\xff\xfe"))
+    with pytest.raises(DataError, match="is not a table of text"):
+        read_manifest(tmp_path)
+
+
 def test_pictures_come_as_rgb(tmp_path: Path) -> None:
     red = np.zeros((9, 9, 3), np.uint8)
     red[..., 2] = 200  # OpenCV writes BGR

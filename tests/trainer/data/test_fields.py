@@ -78,11 +78,43 @@ def test_a_frame_without_cells_is_a_frame(tmp_path: Path) -> None:
     assert record.kinds.shape == (0,)
 
 
-@pytest.mark.parametrize("line", ["0 0.5 0.5 0.2", "7 0.5 0.5 0.2 0.2", "0 a b c d", "wbc 1 1 1 1"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "0 0.5 0.5 0.2",
+        "7 0.5 0.5 0.2 0.2",
+        "-1 0.5 0.5 0.2 0.2",
+        "0 0.5 0.5 nan 0.2",
+        "0 a b c d",
+        "wbc 1 1 1 1",
+    ],
+)
 def test_a_broken_line_names_file_and_line(tmp_path: Path, line: str) -> None:
     write_yolo(tmp_path, "a", f"0 0.5 0.5 0.2 0.2\n{line}\n")
     with pytest.raises(DataError, match=r"a\.txt:2: not 'class x y w h'"):
         read_yolo(tmp_path, "set")
+
+
+def test_class_numbers_mean_what_the_sets_own_table_says(tmp_path: Path) -> None:
+    write_yolo(tmp_path, "a", "0 0.5 0.5 0.2 0.2\n2 0.5 0.5 0.2 0.2\n")
+    (tmp_path / "labels" / "classes.txt").write_text("Platelets\nRBC\nWhite_Blood_Cells\n")
+    (record,) = read_yolo(tmp_path, "set").records
+    assert [KINDS[kind] for kind in record.kinds] == ["platelet", "wbc"]
+    (tmp_path / "labels" / "classes.txt").write_text("Parasite\n")
+    with pytest.raises(DataError, match=r"classes\.txt:1: unknown kind of cell 'Parasite'"):
+        read_yolo(tmp_path, "set")
+
+
+def test_pictures_need_not_be_jpeg(tmp_path: Path) -> None:
+    write_voc(tmp_path, "a", ("WBC", (0, 0, 9, 9)))
+    (tmp_path / "images" / "a.jpg").rename(tmp_path / "images" / "a.png")
+    assert read_voc(tmp_path, "set").records[0].image.name == "a.png"
+
+
+def test_a_corner_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    write_voc(tmp_path, "a", ("WBC", (0, 0, float("nan"), 9)))
+    with pytest.raises(DataError, match=r"a\.xml is not a Pascal-VOC annotation: 'nan'"):
+        read_voc(tmp_path, "set")
 
 
 def test_an_unknown_kind_is_named(tmp_path: Path) -> None:

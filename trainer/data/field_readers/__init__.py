@@ -1,0 +1,1 @@
+"""One module per published layout of whole fields; each lists its frames without opening them."""
