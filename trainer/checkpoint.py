@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,12 @@ from typing import Any
 import torch
 
 from edge_daemon.errors import DataError
+from trainer.whole_files import write_whole
 
 
 def save_checkpoint(state: Mapping[str, Any], path: Path) -> None:
-    """Write ``state`` to ``path``: under another name first, flushed to disk, then renamed."""
-    draft = path.with_name(path.name + ".part")
-    with draft.open("wb") as file:
-        torch.save(dict(state), file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    """Write ``state`` to ``path``, whole or not at all."""
+    write_whole(path, lambda file: torch.save(dict(state), file))
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -43,6 +38,5 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 def save_json(value: Any, path: Path) -> None:
     """Write ``value`` as indented JSON, whole or not at all."""
-    draft = path.with_name(path.name + ".part")
-    draft.write_text(json.dumps(value, indent=2, default=str) + "\n", encoding="utf-8")
-    draft.replace(path)
+    text = json.dumps(value, indent=2, default=str) + "\n"
+    write_whole(path, lambda file: file.write(text.encode()))

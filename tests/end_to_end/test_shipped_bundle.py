@@ -12,8 +12,8 @@ from edge_daemon.sources.reading import read_picture
 from edge_daemon.vision.detect import Detections
 from trainer.data.cnmc import of_split, read_manifest
 from trainer.data.fields import read_field_sets
-from trainer.evaluate import auroc
 from trainer.metrics_detection import match, mean_average_precision
+from trainer.statistics.ranking import auroc
 
 
 @pytest.fixture(scope="module")
