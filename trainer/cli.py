@@ -98,6 +98,38 @@ def evaluate_classifier(run: RunArgument, data: DataOption = DATA) -> None:
     typer.echo(describe(evaluate(run / BEST, data)))
 
 
+@app.command()
+def compare(
+    predictions: Annotated[
+        list[Path],
+        typer.Argument(metavar="PREDICTIONS...", help="Files of out-of-fold predictions."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the report and its numbers.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            envvar="LEUKO_DATA",
+            help="Folder with cnmc2019: shows the cells that were judged most wrongly.",
+        ),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Resampled sets of patients.")] = 2000,
+) -> None:
+    """Compare models on the same cells: writes report.html and metrics.json into OUT."""
+    from rich.console import Console
+
+    from trainer.compare import REPORT, terminal_tables
+    from trainer.compare import compare as compare_files
+
+    metrics = compare_files(predictions, out, data=data, rounds=rounds)
+    Console().print(*terminal_tables(metrics), sep="\n")
+    for topic in metrics["summary"]:
+        typer.echo(f"{topic['about']}:")
+        for sentence in topic["sentences"]:
+            typer.echo(f"* {sentence}")
+    typer.echo(f"report: {out / REPORT}")
+
+
 def main() -> None:
     """Run the command line; an error of the user's is one line and an exit code."""
     try:
