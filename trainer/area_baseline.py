@@ -7,6 +7,8 @@ folds but the one that it judges.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from edge_daemon.contract.terms import CLASSES
@@ -20,8 +22,11 @@ _RIDGE = 1e-6
 """Keeps the slope finite where area separates the classes completely."""
 
 
-def area_baseline(like: Predictions) -> Predictions:
-    """Out-of-fold predictions from ``like.area_um2``, alike under every condition."""
+def area_baseline(like: Predictions, conditions: Iterable[str] | None = None) -> Predictions:
+    """Out-of-fold predictions from ``like.area_um2``, alike under every one of ``conditions``.
+
+    Without ``conditions``, under those of ``like``.
+    """
     margin = np.empty(len(like))
     for one in np.unique(like.fold):
         held_out = like.fold == one
@@ -31,14 +36,14 @@ def area_baseline(like: Predictions) -> Predictions:
     logits[:, CLASSES.index("blast")] = margin
     return Predictions(
         model=NAME,
-        description={"parameters": 2.0, "what": "logistic curve over the area of the cell"},
+        description={"parameters": 2.0, "note": "logistic curve over the area of the cell"},
         file=like.file,
         subject=like.subject,
         group=like.group,
         fold=like.fold,
         is_blast=like.is_blast,
         area_um2=like.area_um2,
-        logits=dict.fromkeys(like.conditions, logits),
+        logits=dict.fromkeys(conditions or like.conditions, logits),
         split=like.split,
     )
 

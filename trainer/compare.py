@@ -48,7 +48,8 @@ def compare(
         raise DataError(f"no folder {cells_root}: point --data at the one that holds cnmc2019")
     predictions = same_cells([load_predictions(path) for path in files])
     honest = next((one for one in predictions if one.split == "groups"), predictions[0])
-    comparison = compare_models([*predictions, area_baseline(honest)], rounds=rounds)
+    conditions = dict.fromkeys(name for one in predictions for name in one.conditions)
+    comparison = compare_models([*predictions, area_baseline(honest, conditions)], rounds=rounds)
     metrics = comparison.as_json() | {
         "summary": [asdict(topic) for topic in summary(comparison)],
         "made_utc": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M"),

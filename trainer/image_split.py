@@ -17,7 +17,8 @@ from trainer.predictions import Predictions
 from trainer.statistics.arrays import Bools
 
 Fitter = Callable[[NDArray[np.intp], NDArray[np.intp]], Mapping[str, NDArray[np.float32]]]
-"""``fit(learn_from, judge)``, both indices of cells -> condition -> logits ``[len(judge), 2]``."""
+"""``fit(learn_from, judge)``, both indices of cells -> logits ``[len(judge), 2]`` under every
+condition of the honest predictions."""
 
 
 def image_folds(is_blast: Bools, folds: int, seed: int = 0) -> NDArray[np.intp]:
@@ -36,6 +37,7 @@ def split_by_image(honest: Predictions, fit: Fitter, *, seed: int = 0) -> Predic
     logits = {name: np.empty_like(values) for name, values in honest.logits.items()}
     for one in np.unique(fold):
         judged = np.flatnonzero(fold == one)
-        for condition, values in fit(np.flatnonzero(fold != one), judged).items():
-            logits[condition][judged] = values
+        found = fit(np.flatnonzero(fold != one), judged)
+        for condition, values in logits.items():
+            values[judged] = found[condition]
     return replace(honest, fold=fold, logits=logits, split="images")

@@ -271,3 +271,14 @@ def test_a_users_mistake_is_one_line(tmp_path: Path) -> None:
     assert done.stderr.startswith("leuko-train: no predictions at ")
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_the_area_stands_beside_every_condition_that_any_model_saw(tmp_path: Path) -> None:
+    shown = {"on_black": ("lite0", FIRST), "composited": ("other", SECOND)}
+    for condition, (name, model) in shown.items():
+        alone = replace(model, model=name, logits={condition: model.logits[condition]})
+        save_predictions(alone, tmp_path / f"{name}.npz")
+
+    found = compare([tmp_path / "lite0.npz", tmp_path / "other.npz"], tmp_path, rounds=120)
+    assert set(found["models"]["cell area alone"]["conditions"]) == set(shown)
+    assert {pair["condition"] for pair in found["paired"]} == set(shown)

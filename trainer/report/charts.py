@@ -111,6 +111,7 @@ def reliability_chart(comparison: Comparison) -> str:
 def patients_chart(comparison: Comparison, condition: str) -> str:
     """Spread of p(blast) in each patient group: middle 80 %, middle half, and the mean."""
     networks = [name for name in comparison.ranked(condition) if name != NAME]
+    own_name = f"patients-{comparison.conditions.index(condition)}"
     names = networks[:3] + [NAME] * (NAME in comparison.ranked(condition))
     unit_of_cell = comparison.resampling.unit_of_cell
     cells = comparison.models[0]
@@ -120,7 +121,7 @@ def patients_chart(comparison: Comparison, condition: str) -> str:
     by_mean = np.argsort(comparison.resampling.mean_by_unit(leader.scored.p_after))
     is_blast = comparison.resampling.mean_by_unit(cells.is_blast) > 0.5
     order = sorted(by_mean.tolist(), key=lambda unit: bool(is_blast[unit]))
-    with drawing(WIDTH_IN, 1.2 + 0.17 * len(order), f"patients-{condition}") as figure:
+    with drawing(WIDTH_IN, 1.2 + 0.17 * len(order), own_name) as figure:
         panels = figure.subplots(1, len(names), sharex=True, sharey=True, squeeze=False)[0]
         for axes, name in zip(panels, names, strict=True):
             _patients(axes, comparison.measured[name][condition], unit_of_cell, order)
@@ -131,7 +132,7 @@ def patients_chart(comparison: Comparison, condition: str) -> str:
         figure.supxlabel("p(blast), calibrated out of fold", fontsize=8.5)
         where = condition_in_words(condition)
         alt = f"p(blast) by patient group, {where}: {len(order)} groups, {len(names)} models"
-        return inline_svg(figure, f"patients-{condition}", alt)
+        return inline_svg(figure, own_name, alt)
 
 
 def _patients(axes: Any, one: Measured, unit_of_cell: np.ndarray, order: list[int]) -> None:
@@ -175,8 +176,12 @@ def _curves(
                 )
             axes.set_xlim(-0.01, 1.01)
         panels[0].set_ylim(top=1.01)
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=4)
+        drawn = {
+            label: handle
+            for axes in panels
+            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+        }
+        figure.legend(drawn.values(), drawn.keys(), loc="outside lower center", ncols=4)
         return inline_svg(figure, name, f"{what} of each model, one panel a condition")
 
 

@@ -44,7 +44,7 @@ def value_at(metrics: Any, pointer: str) -> Any:
 
 
 def text_of(value: Any, name: str = "") -> str:
-    """How a number is printed: rates to three places, p-values by size, counts whole."""
+    """How a number is printed: estimates to three places, p-values by size, counts whole."""
     if value is None:
         return NO_FIGURE
     if isinstance(value, dict):
@@ -57,4 +57,4 @@ def text_of(value: Any, name: str = "") -> str:
         return value
     if float(value).is_integer():
         return f"{int(value):,}"
-    return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"

@@ -31,6 +31,7 @@ _VARIABLES = {INK: "currentColor", FAINT: "var(--faint)", GREY: "var(--grey)"} |
 
 _STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
+    "text.parse_math": False,
     "font.family": "sans-serif",
     "font.size": 8.5,
     "axes.titlesize": 9,
