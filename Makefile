@@ -48,7 +48,7 @@ demo: $(VENV)/.daemon ## run the daemon on a simulated slide and watch it over M
 # process, torch's SIGCHLD handler was run on a signal stack that another library had left too
 # small or gone, and the tests ended in a segmentation fault.
 .PHONY: test
-test: lint types imports mosquitto ## check everything, as CI does
+test: lint types imports mosquitto chromium ## check everything, as CI does
 	@$(BIN)/python -m pytest tests/house tests/edge_daemon tests/end_to_end
 	@$(BIN)/python -m pytest tests/exporter tests/trainer
 
@@ -93,6 +93,12 @@ mosquitto:
 	@PATH="$$PATH:/usr/sbin"; command -v mosquitto >/dev/null \
 	|| { $(call debian,mosquitto,tests with a real broker); } \
 	|| echo "the tests that need Mosquitto will be skipped" >&2
+
+.PHONY: chromium
+chromium:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null \
+	|| { $(call debian,chromium,tests that look at the report); } \
+	|| echo "the tests that need Chromium will be skipped" >&2
 
 # --- set-up: each stamp is newer than what it was made from -------------------------------------
 

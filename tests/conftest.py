@@ -1,9 +1,10 @@
-"""What every room's tests share: where the real data and the real broker are, and no silent skip.
+"""What every room's tests share: real data, a real broker, a browser, and no silent skip.
 
 Real data lies outside the repository, in the folder that ``LEUKO_DATA`` names (default
-``../shared/data`` beside the checkout). On a laptop without it, or without Mosquitto, the tests
-that need them are skipped and say why. CI sets ``LEUKO_REQUIRE_ALL=1``: there a skip is a failure,
-unless the test is marked ``hardware``, so that a missing folder cannot turn the build green.
+``../shared/data`` beside the checkout). On a laptop without it, or without Mosquitto or Chromium,
+the tests that need them are skipped and say why. CI sets ``LEUKO_REQUIRE_ALL=1``: there a skip is
+a failure, unless the test is marked ``hardware``, so that a missing folder cannot turn the build
+green.
 """
 
 from __future__ import annotations
@@ -46,6 +47,16 @@ def mosquitto() -> Path:
     if program is None:
         pytest.skip("Mosquitto is not installed; on Debian: apt-get install mosquitto")
     return Path(program)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Path:
+    """The browser that shows the report to a test, without a window."""
+    for name in ("chromium", "google-chrome"):
+        program = shutil.which(name)
+        if program is not None:
+            return Path(program)
+    pytest.skip("Chromium is not installed; on Debian: apt-get install chromium")
 
 
 @pytest.hookimpl(wrapper=True)

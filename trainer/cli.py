@@ -75,10 +75,34 @@ def evaluate(run: RunArgument, data: DataOption = None) -> None:
     training.evaluate(run, _console(), data)
 
 
-def _console() -> Console:
-    from rich.console import Console
+@app.command()
+def compare(
+    predictions: Annotated[
+        list[Path],
+        typer.Argument(metavar="PREDICTIONS...", help="Files of out-of-fold predictions."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the report and its numbers.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            envvar="LEUKO_DATA",
+            help="Folder with cnmc2019: shows the cells that were judged most wrongly.",
+        ),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Resampled sets of patients.")] = 2000,
+) -> None:
+    """Compare models on the same cells: writes report.html and metrics.json into OUT."""
+    from trainer.compare import REPORT, terminal_tables
+    from trainer.compare import compare as compare_files
 
-    return Console()
+    metrics = compare_files(predictions, out, data=data, rounds=rounds)
+    _console().print(*terminal_tables(metrics), sep="\n")
+    for topic in metrics["summary"]:
+        typer.echo(f"{topic['about']}:")
+        for sentence in topic["sentences"]:
+            typer.echo(f"* {sentence}")
+    typer.echo(f"report: {out / REPORT}")
 
 
 def main() -> None:
@@ -91,5 +115,9 @@ def main() -> None:
     except LeukoError as error:
         print(f"leuko-train: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()

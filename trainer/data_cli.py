@@ -70,7 +70,7 @@ def import_(
         from trainer.data.cell_import import DATA_JSON
         from trainer.data.data_manifest import DataManifest
         from trainer.data.description import describe_set
-        from trainer.data.written_whole import new_folder
+        from trainer.whole_files import new_folder
 
         described = describe_set(found, _Bar(console))
         with new_folder(out) as folder:

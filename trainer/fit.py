@@ -14,10 +14,10 @@ from trainer.classifier.task import ClassifierTask
 from trainer.detector import figures as detector_figures
 from trainer.detector.task import DetectorTask
 from trainer.settings import Config, config_of, content_of
-from trainer.training.checkpoint import save_json
 from trainer.training.loop import Task, train
 from trainer.training.parallel import join_ranks
 from trainer.training.run_folder import CONFIG, RunFolder
+from trainer.whole_files import write_json
 
 METRICS = "metrics.json"
 """What the best weights are worth, measured once training is over."""
@@ -66,7 +66,7 @@ def evaluate(run: Path, console: Console, data: Path | None = None) -> dict[str,
     else:
         figures = detector_figures.evaluate_run(RunFolder(run), config.data)
         text = detector_figures.describe(figures)
-    save_json(figures, run / METRICS)
+    write_json(figures, run / METRICS)
     console.print(text, highlight=False)
     return figures
 

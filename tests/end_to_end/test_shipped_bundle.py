@@ -13,7 +13,7 @@ from edge_daemon.vision.detect import Detections
 from trainer.data.cnmc import of_split, read_manifest
 from trainer.data.fields import read_field_sets
 from trainer.detector.metrics import match, mean_average_precision
-from trainer.evaluate import auroc
+from trainer.statistics.ranking import auroc
 
 
 @pytest.fixture(scope="module")

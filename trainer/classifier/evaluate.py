@@ -23,18 +23,11 @@ from trainer.data.cnmc import UM_PER_PX, CellRecord, digest_of
 from trainer.data.composite_crops import crops_of_blood, crops_on_black, crops_on_fields
 from trainer.data.fields import read_field_sets
 from trainer.data.smear_fields import real_fields
-from trainer.evaluate import (
-    abstain_band,
-    auroc,
-    auroc_by_group,
-    auroc_of_groups,
-    expected_calibration_error,
-    fit_temperature,
-    group_bootstrap,
-    operating_at,
-    p_blast_of,
-)
 from trainer.models.classifier import ClassifierGeometry, ClassifierGraph, load_classifier
+from trainer.statistics.calibration import expected_calibration_error, fit_temperature, p_blast_of
+from trainer.statistics.operating import abstain_band, operating_at
+from trainer.statistics.ranking import auroc, auroc_by_group, auroc_of_groups
+from trainer.statistics.resampling import group_bootstrap
 from trainer.training.run_folder import RunFolder
 
 BLAST_THRESHOLD = 0.5

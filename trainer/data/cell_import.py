@@ -27,7 +27,7 @@ from trainer.data.groups import merge_groups
 from trainer.data.published_cells import PublishedCell
 from trainer.data.reading import Progress, silently
 from trainer.data.splits import suggest_split
-from trainer.data.written_whole import new_folder
+from trainer.whole_files import new_folder
 
 DATA_JSON = "data.json"
 REPEATS = "repeats.csv"

@@ -51,7 +51,7 @@ class DataManifest(StrictModel):
 
     def write(self, path: Path) -> None:
         """Write it as JSON, whole or not at all."""
-        from trainer.data.written_whole import write_json
+        from trainer.whole_files import write_json
 
         write_json(self.model_dump(mode="json"), path)
 

@@ -14,7 +14,7 @@ from edge_daemon.contract.base import Digest, StrictModel
 from edge_daemon.errors import DataError
 from trainer.data.cnmc import CellRecord
 from trainer.data.splits import Folds
-from trainer.data.written_whole import write_json
+from trainer.whole_files import write_json
 
 
 class FoldGroups(StrictModel):

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from edge_daemon.errors import DataError
-from trainer.training.checkpoint import load_checkpoint, save_checkpoint, save_json, save_text
+from trainer.training.checkpoint import load_checkpoint, save_checkpoint
+from trainer.whole_files import write_json, write_text
 
 CONFIG, LAST, LOG, BEST, CURVES = (
     "config.json",
@@ -71,7 +72,7 @@ class RunFolder:
                     f"{_short(own[changed[0]])}; go on with the old settings (leuko-train resume), "
                     "or take another --out"
                 )
-        save_json(own, path)
+        write_json(own, path)
 
     def config(self) -> dict[str, Any]:
         """The settings of the run. Raises :class:`DataError` when there are none."""
@@ -92,7 +93,7 @@ class RunFolder:
         """Write what the next epoch starts from, then the log."""
         save_checkpoint({**state, "history": json.dumps(list(history))}, self.path / LAST)
         lines = "".join(json.dumps(line) + "\n" for line in history)
-        save_text(lines, self.path / LOG)
+        write_text(lines, self.path / LOG)
 
     def load_last(self) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
         """State and history after the last whole epoch; ``None`` for a run that has none."""

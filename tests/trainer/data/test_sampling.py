@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.data.sampling import area_balanced, group_balanced
-from trainer.evaluate import auroc
+from trainer.statistics.ranking import auroc
 
 
 def share(weights: np.ndarray, groups: list[str], name: str) -> float:

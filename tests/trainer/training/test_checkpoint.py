@@ -10,7 +10,8 @@ import torch
 
 from edge_daemon.errors import DataError
 from trainer.training import checkpoint
-from trainer.training.checkpoint import load_checkpoint, save_checkpoint, save_json
+from trainer.training.checkpoint import load_checkpoint, save_checkpoint
+from trainer.whole_files import write_json
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
@@ -49,5 +50,5 @@ def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_json_is_readable_by_others(tmp_path: Path) -> None:
-    save_json({"map50": 0.5, "data": Path("x")}, tmp_path / "m.json")
+    write_json({"map50": 0.5, "data": Path("x")}, tmp_path / "m.json")
     assert json.loads((tmp_path / "m.json").read_text()) == {"map50": 0.5, "data": "x"}

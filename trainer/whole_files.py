@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, whatever interrupts the writing."""
+"""Files and folders that are there whole or not at all, whatever interrupts the writing."""
 
 from __future__ import annotations
 
@@ -8,23 +8,45 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from edge_daemon.errors import DataError
 
 
-def write_json(document: Any, path: Path) -> None:
-    """Write ``document`` as indented JSON. Raises :class:`DataError` when the disk refuses."""
+@contextmanager
+def written_whole(path: Path) -> Iterator[IO[bytes]]:
+    """A file to fill: under another name first, flushed to disk, then renamed to ``path``.
+
+    Raises :class:`DataError` when it cannot be written; what was at ``path`` before is still whole,
+    and nothing half-written is left.
+    """
     draft = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+        with draft.open("wb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror})") from None
+    except (OSError, RuntimeError) as error:  # torch.save reports a full disk as RuntimeError
+        what = getattr(error, "strerror", None) or " ".join(str(error).split())[:120]
+        raise DataError(
+            f"{path}: cannot be written ({what}); what was there before is whole: make room, and "
+            "start the same command again"
+        ) from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write ``text``; raises like :func:`written_whole`."""
+    with written_whole(path) as file:
+        file.write(text.encode())
+
+
+def write_json(value: Any, path: Path) -> None:
+    """Write ``value`` as indented JSON; raises like :func:`written_whole`."""
+    write_text(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n", path)
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""The report of a comparison: what it says, what it shows, and that it asks nobody for anything."""

@@ -1,0 +1,1 @@
+"""Every statistic against a known answer, another implementation, or both."""
