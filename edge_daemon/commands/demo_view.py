@@ -107,6 +107,7 @@ class DemoView:
     def closing_lines(self, found: SlideSummary, truth: SlideTruth) -> list[str]:
         """The summary beside the truth of the simulation, and what the reader should know."""
         true = truth.unique
+        known = true.exact_kinds
         spoilt = sum(frame.defect is not None for frame in truth.frames)
         frames, cells = found.frames, found.unique_cells
         return [
@@ -115,8 +116,10 @@ class DemoView:
             _row("frames analysed", frames.analysed, len(truth.frames) - spoilt),
             _row("frames rejected", frames.rejected, spoilt),
             _row("unique white cells", cells.wbc, true.white),
-            _row("unique red cells", cells.rbc, true.red),
-            _row("unique platelets", cells.platelet, true.platelets),
+            _row("unique red cells", cells.rbc, true.red if "rbc" in known else None),
+            _row(
+                "unique platelets", cells.platelet, true.platelets if "platelet" in known else None
+            ),
             _row("blasts", found.blasts, true.blasts),
             f"{'blast fraction':28}{_percent(found):>10}{100 * (true.blast_fraction or 0):>9.1f}%",
             "",
@@ -124,13 +127,15 @@ class DemoView:
             f"left to a human reader as uncertain: {found.uncertain} white cells",
             f"pictures of suspicious cells received: {self.crops}",
             "",
-            "Rendered cells: this shows that the path works, not how good the models are.",
-            "docs/results.md has that, on real cells. Research use only.",
+            "Rendered cells: this shows that the path works, not how good the models are."
+            if "rbc" in known
+            else "Real cells on real background, put together; what lies on it nobody counted (-).",
+            "docs/results.md has figures on real cells. Research use only.",
         ]
 
 
-def _row(what: str, found: int, true: int) -> str:
-    return f"{what:28}{found:>10}{true:>10}"
+def _row(what: str, found: int, true: int | None) -> str:
+    return f"{what:28}{found:>10}{'-' if true is None else true:>10}"
 
 
 def _percent(summary: SlideSummary) -> str:
