@@ -15,7 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from edge_daemon.errors import DataError
-from trainer.models.efficientnet_lite import PIXEL_MEAN, PIXEL_STD, EfficientNetLite0
+from trainer.models.efficientnet_lite import (
+    PIXEL_MEAN,
+    PIXEL_STD,
+    EfficientNetLite0,
+    hold_batch_norms,
+)
 
 BackboneName: TypeAlias = Literal["efficientnet_lite0", "vgg19", "resnet50"]
 BACKBONES: tuple[BackboneName, ...] = get_args(BackboneName)
@@ -108,9 +113,7 @@ class TorchvisionBackbone(nn.Module):
         for stage in self.stages[: self._frozen_stages]:
             stage.eval()
         if self._batch_norm_frozen:
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
+            hold_batch_norms(self)
         return self
 
     def load_imagenet(self, path: Path | None) -> None:

@@ -118,9 +118,7 @@ class EfficientNetLite0(nn.Module):
             for stage in self.stages[: self._frozen_stages]:
                 stage.eval()
         if self._batch_norm_frozen:
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
+            hold_batch_norms(self)
         return self
 
     def features(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -162,6 +160,13 @@ class EfficientNetLite0(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Class logits, float ``[N, num_classes]``; needs ``num_classes``."""
         return self.fc(self.dropout(self.embed(x)))
+
+
+def hold_batch_norms(network: nn.Module) -> None:
+    """Keep the statistics of all batch norms of ``network`` as they are, until the next train()."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
 
 
 def load_imagenet_weights(model: EfficientNetLite0, path: Path | None = None) -> None:

@@ -1,0 +1,108 @@
+"""``leuko-train fit``, ``resume`` and ``evaluate``: from a settings file to a run that exports."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from exporter.runs import load_classifier_run, load_detector_run
+from tests.trainer.small_sets import write_sets
+from trainer.models.efficientnet_lite import EfficientNetLite0
+
+CLASSIFIER = """
+task = "classifier"
+data = "data"
+weights = "weights.pt"
+mask_epochs = 1
+linear_crops = 16
+epochs = 2
+crops_per_epoch = 8
+batch = 4
+rendered_cells = 2
+rendered_fields = 1
+workers = 0
+[geometry]
+size = 40
+visible = 32
+"""
+DETECTOR = """
+task = "detector"
+data = "data"
+weights = "weights.pt"
+epochs = 1
+batch = 2
+cut_out_cells = 2
+rendered = false
+[shape]
+channels = 8
+head_convs = 1
+[frames]
+height = 64
+width = 96
+coarse_fraction = 0.0
+repeats = [1, 1]
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("fit")
+    write_sets(root / "data")
+    torch.manual_seed(0)
+    torch.save(EfficientNetLite0().state_dict(), root / "weights.pt")
+    (root / "classifier.toml").write_text(CLASSIFIER)
+    (root / "detector.toml").write_text(DETECTOR)
+    return root
+
+
+def leuko_train(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    program = "import os; os.environ.pop('LEUKO_DATA', None); from trainer.cli import main; main()"
+    repository = Path(__file__).resolve().parents[2]
+    return subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(repository)!r}); {program}"]
+        + list(arguments),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def test_a_classifier_is_trained_measured_resumed_and_exported(folder: Path) -> None:
+    done = leuko_train(folder, "fit", "classifier.toml", "--out", "classifier")
+    assert done.returncode == 0, done.stderr
+    run = folder / "classifier"
+    assert json.loads((run / "config.json").read_text())["recipe"] == "classifier.toml"
+    assert "on_black" in json.loads((run / "metrics.json").read_text())
+    (run / "metrics.json").unlink()
+    again = leuko_train(folder, "resume", "classifier")
+    assert again.returncode == 0, again.stderr
+    assert "AUROC" in again.stdout
+    exported = load_classifier_run(run)
+    assert exported.command == "leuko-train fit classifier.toml --out classifier"
+
+
+def test_a_detector_is_trained_measured_and_exported(folder: Path) -> None:
+    done = leuko_train(folder, "fit", "detector.toml", "--out", "detector")
+    assert done.returncode == 0, done.stderr
+    (folder / "detector" / "metrics.json").unlink()
+    measured = leuko_train(folder, "evaluate", "detector")
+    assert measured.returncode == 0, measured.stderr
+    metrics = json.loads((folder / "detector" / "metrics.json").read_text())
+    assert {"bccd/val", "txl-pbc/val", "pooled", "pasted", "rendered"} <= set(metrics)
+    assert load_detector_run(folder / "detector").role.metrics["bccd.val.map50"] >= 0
+
+
+def test_a_mistake_is_one_line_and_an_exit_code(folder: Path) -> None:
+    (folder / "typo.toml").write_text(DETECTOR.replace("epochs", "epoch"))
+    done = leuko_train(folder, "fit", "typo.toml", "--out", "typo")
+    assert done.returncode != 0
+    assert done.stderr.count("\n") == 1
+    assert "did you mean epochs" in done.stderr
+    assert not (folder / "typo").exists()
