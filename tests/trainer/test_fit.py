@@ -61,11 +61,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def leuko_train(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    program = "import os; os.environ.pop('LEUKO_DATA', None); from trainer.cli import main; main()"
     repository = Path(__file__).resolve().parents[2]
+    program = (
+        "import os, sys; os.environ.pop('LEUKO_DATA', None); "
+        f"sys.path.insert(0, {str(repository)!r}); from trainer.cli import main; main()"
+    )
     return subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(repository)!r}); {program}"]
-        + list(arguments),
+        [sys.executable, "-c", program, *arguments],
         cwd=folder,
         capture_output=True,
         text=True,
