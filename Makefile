@@ -70,14 +70,25 @@ imports: $(VENV)/.dev ## who may know whom
 
 # A run that was interrupted goes on where it stood. Set BUNDLE_VERSION for another bundle.
 BUNDLE_NAME    ?= leukoedge
-BUNDLE_VERSION ?= 0.2.0
+BUNDLE_VERSION ?= 0.3.0
+LEUKO_DATA     ?= ../shared/data
 RUNS           ?= runs
 .PHONY: bundle
-bundle: $(VENV)/.dev ## train both networks on the real data and write a bundle (2 to 3 h on two cores)
-	$(BIN)/leuko-train fit trainer/recipes/detector.toml --out $(RUNS)/detector
-	$(BIN)/leuko-train fit trainer/recipes/edge.toml --out $(RUNS)/classifier
-	$(BIN)/leuko-export bundle --detector $(RUNS)/detector --classifier $(RUNS)/classifier \
-	  --name $(BUNDLE_NAME) --version $(BUNDLE_VERSION)
+bundle: $(RUNS)/data/.ready ## train both networks on the real data and write a bundle (2 to 3 h on two cores)
+	$(BIN)/leuko-train fit trainer/recipes/detector.toml --data $(RUNS)/data --out $(RUNS)/detector
+	$(BIN)/leuko-train fit trainer/recipes/edge.toml --data $(RUNS)/data --out $(RUNS)/classifier
+	$(BIN)/leuko-export bundle --data $(RUNS)/data --detector $(RUNS)/detector \
+	  --classifier $(RUNS)/classifier --name $(BUNDLE_NAME) --version $(BUNDLE_VERSION)
+
+# The field sets as they are; the cells imported anew, which puts patients that share a cell into one
+# group, and that group into one split.
+$(RUNS)/data/.ready: $(VENV)/.dev
+	@mkdir -p $(RUNS)/data
+	@test -e $(RUNS)/data/cnmc2019 \
+	|| $(BIN)/leuko-train data import $(LEUKO_DATA)/cnmc2019 --out $(RUNS)/data/cnmc2019
+	@ln -sfn "$$(realpath $(LEUKO_DATA)/bccd)" $(RUNS)/data/bccd
+	@ln -sfn "$$(realpath $(LEUKO_DATA)/txl-pbc)" $(RUNS)/data/txl-pbc
+	@touch $@
 
 .PHONY: format
 format: $(VENV)/.dev ## rewrite the code in the house's style

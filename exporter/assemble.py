@@ -11,8 +11,12 @@ from exporter.provenance import cited_once, created_at, software_versions
 from exporter.runs import TrainedRun, load_classifier_run, load_detector_run, require_run_folder
 
 
-def assemble(detector: Path, classifier: Path, *, name: str, version: str) -> BundleDraft:
+def assemble(
+    detector: Path, classifier: Path, *, name: str, version: str, data: Path | None = None
+) -> BundleDraft:
     """The draft of ``<name>-<version>`` from the run folders of a detector and a classifier.
+
+    ``data`` takes the place of the folder that the runs were trained from.
 
     Raises:
         DataError: weights are missing or unreadable.
@@ -21,7 +25,7 @@ def assemble(detector: Path, classifier: Path, *, name: str, version: str) -> Bu
     """
     for folder in (detector, classifier):
         require_run_folder(folder)
-    runs = (load_detector_run(detector), load_classifier_run(classifier))
+    runs = (load_detector_run(detector, data), load_classifier_run(classifier, data))
     export = (
         f"leuko-export bundle --detector {detector.name} --classifier {classifier.name} "
         f"--name {name} --version {version}"

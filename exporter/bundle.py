@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import onnx
@@ -35,6 +36,7 @@ from edge_daemon.contract.bundle import (
 from edge_daemon.contract.roles import Precision
 from exporter.draft import BundleDraft, RoleDraft
 from exporter.errors import ExportError
+from exporter.gate import Verdict
 from exporter.golden import (
     TOLERANCES,
     GoldenDifference,
@@ -44,6 +46,7 @@ from exporter.golden import (
 )
 from exporter.model_card import model_card
 from exporter.onnx_graph import Parity, export_graph
+from exporter.reduce import reduce_to_int8
 from exporter.rendered import proofs_for
 from exporter.signature import check_signature
 
@@ -51,6 +54,9 @@ MODEL_CARD = "MODEL_CARD.md"
 MAX_BYTES = 30_000_000
 """Largest bundle that ships, unless another limit is asked for."""
 ROLES: tuple[RoleName, ...] = ("detector", "classifier", "second_opinion")
+
+Models: TypeAlias = dict[RoleName, dict[Precision, str]]
+"""Of each role the file of each precision."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,8 @@ def write_bundle(
             does not hold.
         BundleError: what was written cannot be loaded as a bundle.
     """
-    _manifest(draft, _promised_files(draft))  # a wrong name costs a second, not an export
+    # a wrong name costs a second, not an export
+    _manifest(draft, _promised_files(draft), _float32_only(draft))
     place = out / draft.label
     if place.exists() and not force:
         raise ExportError(
@@ -152,17 +159,28 @@ def _fill(folder: Path, draft: BundleDraft, tell: Callable[[str], None]) -> None
     """Write every file of the bundle into ``folder``, the manifest last."""
     parities: dict[str, Parity] = {}
     golden: dict[str, NDArray[np.generic]] = {}
+    models: Models = {}
+    verdicts: list[Verdict] = []
     for role in draft.roles:
-        file = folder / _model_name(role)
+        file = folder / _model_name(role, "fp32")
         parities[file.name] = export_graph(
             role.graph, role.spec, file, proofs=proofs_for(role.spec), metadata=_metadata(role)
         )
         tell(f"{file.name}: off PyTorch by {parities[file.name].max_abs:.1e} at most")
         golden.update(golden_answers(role.name, role.spec, file))
+        models[role.name] = {"fp32": file.name}
+        if role.examples is None:
+            tell(f"{role.name}: no data at hand to calibrate and judge INT8 on: float32 only")
+            continue
+        reduced = folder / _model_name(role, "int8")
+        verdict = reduce_to_int8(role.name, file, reduced, role.examples, tell)
+        verdicts.append(verdict)
+        if verdict.passed:
+            models[role.name]["int8"] = reduced.name
     write_golden(folder / GOLDEN, golden)
-    (folder / MODEL_CARD).write_text(model_card(draft, parities), encoding="utf-8")
+    (folder / MODEL_CARD).write_text(model_card(draft, parities, verdicts), encoding="utf-8")
     files = {file.name: file_entry(file) for file in sorted(folder.iterdir())}
-    write_manifest(folder, _manifest(draft, files))
+    write_manifest(folder, _manifest(draft, files, models, verdicts))
 
 
 def _metadata(role: RoleDraft) -> dict[str, str]:
@@ -175,30 +193,42 @@ def _metadata(role: RoleDraft) -> dict[str, str]:
     }
 
 
-def _model_name(role: RoleDraft) -> str:
-    return f"{role.name}.fp32.onnx"
+def _model_name(role: RoleDraft, precision: Precision) -> str:
+    return f"{role.name}.{precision}.onnx"
+
+
+def _float32_only(draft: BundleDraft) -> Models:
+    return {role.name: {"fp32": _model_name(role, "fp32")} for role in draft.roles}
 
 
 def _promised_files(draft: BundleDraft) -> dict[str, FileEntry]:
-    """The files the bundle will have, empty."""
-    names = [*map(_model_name, draft.roles), GOLDEN, MODEL_CARD]
+    """The files the bundle will have at least, empty."""
+    names = [*(_model_name(role, "fp32") for role in draft.roles), GOLDEN, MODEL_CARD]
     return dict.fromkeys(names, FileEntry(sha256="0" * 64, bytes=0))
 
 
-def _manifest(draft: BundleDraft, files: Mapping[str, FileEntry]) -> BundleManifest:
+def _manifest(
+    draft: BundleDraft,
+    files: Mapping[str, FileEntry],
+    models: Models,
+    verdicts: Sequence[Verdict] = (),
+) -> BundleManifest:
     roles = {
-        role.name: {
-            "spec": role.spec.model_dump(mode="json"),
-            "models": {"fp32": _model_name(role)},
-        }
+        role.name: {"spec": role.spec.model_dump(mode="json"), "models": models[role.name]}
         for role in draft.roles
+    }
+    reduced = {
+        f"{one.role}.{one.precision}.{name}".replace("/", "."): value
+        for one in verdicts
+        if one.passed
+        for name, value in one.reduced.figures.items()
     }
     content = {
         "schema": SCHEMA,
         "name": draft.name,
         "version": draft.version,
         "roles": roles,
-        "metrics": {name: round(value, 6) for name, value in draft.metrics.items()},
+        "metrics": {name: round(value, 6) for name, value in {**draft.metrics, **reduced}.items()},
         "provenance": draft.provenance.model_dump(mode="json"),
         "files": {name: entry.model_dump() for name, entry in files.items()},
     }

@@ -25,11 +25,17 @@ app = typer.Typer(
 
 @app.command()
 def bundle(
-    detector: Annotated[Path, typer.Option(help="Run folder of leuko-train fit-detector.")],
-    classifier: Annotated[Path, typer.Option(help="Run folder of leuko-train fit-classifier.")],
+    detector: Annotated[Path, typer.Option(help="Run folder of a detector.")],
+    classifier: Annotated[Path, typer.Option(help="Run folder of a classifier.")],
     name: Annotated[str, typer.Option(help="Name of the bundle.")],
     version: Annotated[str, typer.Option(help="Semantic version, such as 1.0.0.")],
     out: Annotated[Path, typer.Option(help="Folder of bundles.")] = Path("deploy/bundles"),
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="LEUKO_DATA", help="Real data for INT8, if not where the runs found it."
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option(help="Replace a bundle of this name and version.")] = False,
     max_mb: Annotated[float, typer.Option(help="Refuse a larger bundle, in MB.", min=1)] = 30.0,
 ) -> None:
@@ -37,7 +43,7 @@ def bundle(
     from exporter.assemble import assemble
     from exporter.bundle import write_bundle
 
-    draft = assemble(detector, classifier, name=name, version=version)
+    draft = assemble(detector, classifier, name=name, version=version, data=data)
     written = write_bundle(draft, out, force=force, max_bytes=round(max_mb * 1e6), tell=typer.echo)
     typer.echo(f"{written.path}  {written.digest}")
 

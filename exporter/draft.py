@@ -16,6 +16,8 @@ from exporter.signature import RoleSpec
 if TYPE_CHECKING:
     from torch import nn
 
+    from exporter.examples import Examples
+
 
 @dataclass(frozen=True)
 class RoleDraft:
@@ -27,6 +29,8 @@ class RoleDraft:
     """uint8 NHWC in, the outputs of ``spec`` in the contract's order out."""
     metrics: Mapping[str, float]
     """Figures on held-out data without the role's name, such as ``auroc.val.black``."""
+    examples: Examples | None = None
+    """Real pictures to quantise with and to judge on; without them the role ships in float32."""
 
 
 @dataclass(frozen=True)

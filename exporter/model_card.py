@@ -6,11 +6,12 @@ decides whether to run the bundle, so the limits come before the figures.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from edge_daemon.contract.roles import ClassifierRole, DetectorRole
 from edge_daemon.contract.terms import RED_CELL_DIAMETER_UM
 from exporter.draft import BundleDraft, RoleDraft
+from exporter.gate import LIMITS, Verdict
 from exporter.onnx_graph import OPSET, PARITY_TOLERANCE, Parity
 
 _INTENDED_USE = """\
@@ -46,12 +47,20 @@ Measured on validation data, which chose epoch, thresholds and temperature as we
 little kind. A site's own slides are the only test that counts for the site."""
 
 
-def model_card(draft: BundleDraft, parities: Mapping[str, Parity]) -> str:
+_PRECISIONS = """\
+Every precision is judged against float32 on the held-out data, in ONNX Runtime; one that loses
+more than {limits} is not in the bundle."""
+
+
+def model_card(
+    draft: BundleDraft, parities: Mapping[str, Parity], verdicts: Sequence[Verdict] = ()
+) -> str:
     """The text of ``MODEL_CARD.md``.
 
     Args:
         draft: the bundle.
         parities: how far each role's ONNX file is from PyTorch, by file name.
+        verdicts: the gate's, on precisions other than float32, passed or not.
     """
     sections = {
         "What it is for": _INTENDED_USE,
@@ -60,6 +69,7 @@ def model_card(draft: BundleDraft, parities: Mapping[str, Parity]) -> str:
         "Data, licences, credit": _sources(draft),
         "How the data were split": _split(draft),
         "Figures": _figures(draft),
+        "Precisions": _precisions(verdicts),
         "How it was made": _making(draft, parities),
     }
     body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items())
@@ -113,6 +123,19 @@ def _split(draft: BundleDraft) -> str:
 def _figures(draft: BundleDraft) -> str:
     rows = [f"| `{name}` | {value:.4g} |" for name, value in draft.metrics.items()]
     return "\n".join([_FIGURES, "", "| figure | value |", "|---|---|", *rows])
+
+
+def _precisions(verdicts: Sequence[Verdict]) -> str:
+    if not verdicts:
+        return "Float32 only."
+    limits = ", ".join(f"{loss:g} of {name}" for name, loss in LIMITS.items())
+    blocks = [_PRECISIONS.format(limits=limits)]
+    for verdict in verdicts:
+        rows = [f"| `{name}` | {full:.4f} | {less:.4f} |" for name, full, less in verdict.rows]
+        blocks.append(
+            "\n".join([f"{verdict}.", "", "| figure | fp32 | int8 |", "|---|---|---|", *rows])
+        )
+    return "\n\n".join(blocks)
 
 
 def _making(draft: BundleDraft, parities: Mapping[str, Parity]) -> str:

@@ -51,14 +51,15 @@ class TrainedRun:
     """How the weights really came about, where one command does not tell it all."""
 
 
-def load_detector_run(folder: Path) -> TrainedRun:
-    """The detector of a run of ``leuko-train fit``.
+def load_detector_run(folder: Path, data: Path | None = None) -> TrainedRun:
+    """The detector of a run of ``leuko-train fit``; ``data`` in place of the run's own folder.
 
     Raises:
         DataError: the weights are missing or unreadable.
         ExportError: the figures are missing or belong to other weights.
     """
     require_run_folder(folder)
+    from exporter.examples import FieldExamples
     from trainer.detector.saved import load_detector
     from trainer.models.detector import DetectorGraph
     from trainer.training.run_folder import BEST
@@ -70,10 +71,12 @@ def load_detector_run(folder: Path) -> TrainedRun:
             f"{folder / METRICS} does not belong to {BEST} beside it; measure these weights: "
             "leuko-train evaluate"
         )
-    config = _read_json(folder / "config.json")
+    config = _config(folder, data)
     pasted = (C_NMC,) if config.get("cut_out_cells") else ()
+    examples = FieldExamples(_data(config), spec) if _is_at_hand(config) else None
+    graph = DetectorGraph(detector)
     return TrainedRun(
-        role=RoleDraft("detector", spec, DetectorGraph(detector), flattened(figures)),
+        role=RoleDraft("detector", spec, graph, flattened(figures), examples),
         finished=_modified(folder / BEST),
         command=_fit_command(folder, config),
         data=(BCCD, TXL_PBC, *pasted, IMAGENET_WEIGHTS),
@@ -82,14 +85,16 @@ def load_detector_run(folder: Path) -> TrainedRun:
     )
 
 
-def load_classifier_run(folder: Path) -> TrainedRun:
-    """The classifier of a run of ``leuko-train fit``.
+def load_classifier_run(folder: Path, data: Path | None = None) -> TrainedRun:
+    """The classifier of a run of ``leuko-train fit``; ``data`` in place of the run's own folder.
 
     Raises:
         DataError: the weights are missing or unreadable.
         ExportError: the figures are missing or older than the weights.
     """
     require_run_folder(folder)
+    from exporter.examples import CellExamples
+    from trainer.data.cnmc import of_split, read_manifest
     from trainer.models.classifier import load_classifier
     from trainer.training.run_folder import BEST
 
@@ -107,13 +112,19 @@ def load_classifier_run(folder: Path) -> TrainedRun:
     shown = {name: metrics[name] for name in CLASSIFIER_FIGURES if name in metrics}
     for section in shown.values():
         section.pop("by_group", None)
-    config = _read_json(folder / "config.json")
+    config = _config(folder, data)
+    groups = _train_groups(config)
+    examples = None
+    if _is_at_hand(config):
+        records = read_manifest(_data(config) / "cnmc2019")
+        seen, unseen = of_split(records, "train"), of_split(records, "val")
+        examples = CellExamples(_data(config), spec, seen, unseen)
     return TrainedRun(
-        role=RoleDraft("classifier", spec, graph, flattened(shown)),
+        role=RoleDraft("classifier", spec, graph, flattened(shown), examples),
         finished=_modified(weights),
         command=_fit_command(folder, config),
         data=(C_NMC, BCCD, TXL_PBC, IMAGENET_WEIGHTS),
-        train_groups_sha256=_train_groups(config),
+        train_groups_sha256=groups,
         history=_history(folder),
     )
 
@@ -159,6 +170,20 @@ def _figures(folder: Path, weights: str) -> dict[str, Any]:
     return figures
 
 
+def _config(folder: Path, data: Path | None) -> dict[str, Any]:
+    config: dict[str, Any] = _read_json(folder / "config.json")
+    return config if data is None else {**config, "data": str(data)}
+
+
+def _data(config: Mapping[str, Any]) -> Path:
+    return Path(str(config["data"]))
+
+
+def _is_at_hand(config: Mapping[str, Any]) -> bool:
+    """Whether there is real data to calibrate on and to judge with."""
+    return all((_data(config) / name).is_dir() for name in ("bccd", "txl-pbc", "cnmc2019"))
+
+
 def _fit_command(folder: Path, config: Mapping[str, Any]) -> str:
     """The command that trains ``folder`` again, given the data by ``LEUKO_DATA``."""
     return f"leuko-train fit {config.get('recipe', 'SETTINGS')} --out {folder.name}"
@@ -168,7 +193,7 @@ def _train_groups(config: Mapping[str, Any]) -> str | None:
     """Digest of the training groups of C-NMC, from the very manifest that the run read."""
     from trainer.data.cnmc import digest_of, of_split, read_manifest
 
-    root = Path(str(config["data"])) / "cnmc2019"
+    root = _data(config) / "cnmc2019"
     if not root.is_dir():
         return None
     records = read_manifest(root)

@@ -75,6 +75,26 @@ def evaluate(run: RunArgument, data: DataOption = None) -> None:
     training.evaluate(run, _console(), data)
 
 
+@app.command(name="cross-validate")
+def cross_validate(
+    settings: SettingsArgument,
+    out: Annotated[Path, typer.Option("--out", help="Folder for a run of each fold.")],
+    data: DataOption = None,
+    name: Annotated[
+        str | None, typer.Option(help="What the model is called in a comparison.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the network.")] = None,
+) -> None:
+    """Train and measure SETTINGS on every fold of patients; writes OUT/predictions.npz."""
+    from trainer.cross_validation import PREDICTIONS
+    from trainer.cross_validation import cross_validate as validate
+    from trainer.settings import read_settings
+
+    config = read_settings(settings, data=data, threads=threads)
+    if validate(config, settings.name, out, _console(), name=name) is not None:
+        typer.echo(f"predictions: {out / PREDICTIONS}  (leuko-train compare shows them)")
+
+
 @app.command()
 def compare(
     predictions: Annotated[

@@ -35,18 +35,18 @@ class ClassifierConfig:
     folds: int = 5
     mask_epochs: int = 4
     """Epochs in which only the mask is trained."""
-    epochs: int = 14
-    """All epochs, those of the mask among them."""
+    epochs: int = 9
+    """All epochs: those of the mask, one in which the linear layer is set, the rest fine-tunes."""
     crops_per_epoch: int = 4096
     batch: int = 32
     """Crops per step, over all ranks."""
     mask_rate: float = 3e-3
     """Learning rate of the mask."""
-    linear_crops: int = 24576
-    """Crops on which the features are standardised and the linear layer is set."""
+    linear_views: int = 2
+    """How often each cell is shown on black, and how often on a field, to set the linear layer."""
     linear_penalty: float = 0.03
     """Of the logistic regression; see :func:`trainer.models.depth_fusion.fit_linear`."""
-    learning_rate: float = 2e-4
+    learning_rate: float = 5e-5
     """Of the linear layer while everything is fine-tuned."""
     backbone_rate: float = 0.5
     """Learning rate of the backbones relative to that."""

@@ -1,8 +1,9 @@
 """Train a classifier on real cells, from what its backbones already know.
 
-Three steps, each from where the one before ends. First the mask learns to find the cell. Then the
-features of the backbones, read over the masked cell, are standardised, and the linear layer is set
-to the optimum of a penalised logistic regression on them. Last everything but the mask and the
+Three steps, each from where the one before ends. First the mask learns to find the cell. Then, for
+one epoch, the features of the backbones, read over the masked cell, are standardised, and the
+linear layer is set to the optimum of a penalised logistic regression on them, on cells as the
+daemon will show them (:mod:`trainer.classifier.shown`). Last everything but the mask and the
 earliest stages is fine-tuned from there, with a low rate, label smoothing, and an average of the
 weights (EMA) that is what gets evaluated and saved.
 
@@ -13,7 +14,6 @@ on black and composited on validation fields; the epoch with the best mean of th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -28,6 +28,7 @@ from edge_daemon.errors import DataError
 from trainer.classifier.config import ClassifierConfig
 from trainer.classifier.evaluate import read_validation
 from trainer.classifier.groups import held_out, trained_on
+from trainer.classifier.shown import shown_crops
 from trainer.data.composite_crops import Cell, TrainingCrops, read_cells
 from trainer.data.fields import read_field_sets
 from trainer.data.smear_fields import real_fields, rendered_fields, rendered_nucleated_cells
@@ -91,15 +92,16 @@ class ClassifierTask:
         batches = _crops_of_epoch(self._crops, config, epoch, ranks)
         if epoch < config.mask_epochs:
             return self._train_mask(batches, epoch, tick)
-        settled = self._settle() if epoch == config.mask_epochs else {}
         self.network.hold_mask()
-        return settled | self._fine_tune(batches, epoch, tick)
+        if epoch == config.mask_epochs:
+            return self._settle(tick)
+        return self._fine_tune(batches, epoch, tick)
 
     def is_due(self, epoch: int) -> bool:
-        """Every few epochs, and the last three; never while only the mask is trained."""
+        """Once the linear layer is set, every few epochs from there, and the last three."""
         config = self.config
-        due = (epoch + 1) % config.evaluate_every == 0 or epoch >= config.epochs - 3
-        return due and epoch >= config.mask_epochs
+        tuned = epoch - config.mask_epochs
+        return tuned >= 0 and (tuned % config.evaluate_every == 0 or epoch >= config.epochs - 3)
 
     def measure(self) -> tuple[float, dict[str, Any]]:
         """Mean AUROC of both kinds of crop on the groups held out."""
@@ -135,7 +137,7 @@ class ClassifierTask:
         return {"loss": float(np.mean(losses)), "mask_iou": float(np.mean(overlaps))}
 
     @torch.no_grad()
-    def _settle(self) -> dict[str, float]:
+    def _settle(self, tick: Tick) -> dict[str, float]:
         """Take the averaged mask, standardise the features, set the linear layer to its optimum.
 
         Every rank does the same sums on the same crops, so all go on alike.
@@ -143,27 +145,28 @@ class ClassifierTask:
         config, network = self.config, self.network
         network.load_state_dict(self._averaged.model.state_dict())
         network.eval()
-        own = replace(config, crops_per_epoch=config.linear_crops)
-        joined, labels = [], []
-        for pixels, _, label in _crops_of_epoch(self._crops, own, config.epochs, Ranks()):
+        joined, labels, weights = [], [], []
+        for step, (pixels, label, weight) in enumerate(shown_crops(config, trained_on(config))):
             joined.append(network.joined(_normalised(pixels)))
             labels.append(label)
-        features, truth = torch.cat(joined), torch.cat(labels)
+            weights.append(weight)
+            tick(step + 1, len(joined))
+        features, truth, weight = torch.cat(joined), torch.cat(labels), torch.cat(weights)
         network.fusion.settle(features)
         standardised = (features - network.fusion.mean) / network.fusion.deviation
         with torch.enable_grad():
-            weight, bias = fit_linear(
+            slope, bias = fit_linear(
                 standardised,
                 truth,
+                weight,
                 penalty=config.linear_penalty,
-                label_smoothing=config.label_smoothing,
                 classes=len(CLASSES),
             )
-        network.fc.weight.copy_(weight)
+        network.fc.weight.copy_(slope)
         network.fc.bias.copy_(bias)
         self._averaged.model.load_state_dict(network.state_dict())
-        right = (network.fc(standardised).argmax(1) == truth).float().mean()
-        return {"linear_accuracy": right.item()}
+        right = (network.fc(standardised).argmax(1) == truth).float()
+        return {"linear_accuracy": ((right * weight).sum() / weight.sum()).item()}
 
     def _fine_tune(self, batches: Batches, epoch: int, tick: Tick) -> dict[str, float]:
         """One pass; this rank's mean loss. The averaged weights move with every step."""
@@ -171,8 +174,9 @@ class ClassifierTask:
         criterion = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
         network.train()
         losses = []
-        steps = (config.epochs - config.mask_epochs) * len(batches)
-        first = (epoch - config.mask_epochs) * len(batches)
+        settled = config.mask_epochs + 1
+        steps = (config.epochs - settled) * len(batches)
+        first = (epoch - settled) * len(batches)
         for step, (pixels, _, labels) in enumerate(batches, start=first):
             set_rate(self._optimizer, config.learning_rate * _rate_share(step, steps, config))
             loss = criterion(network(_normalised(pixels)), labels)

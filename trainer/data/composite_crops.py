@@ -81,7 +81,7 @@ class CropMix:
     normal_blood: float = 0.08
     neighbour_probability: float = 0.25
     """Share of composited crops with a second nucleated cell beside the one in the middle."""
-    scale_jitter: float = 0.08
+    scale_jitter: float = 0.02
     """A scale estimated from red cells strays about this far (uniform, relative)."""
     group_cap: int = 80
     """Groups with at least this many cells are drawn equally often within their class."""

@@ -66,24 +66,25 @@ class DepthFusion(nn.Module):
 
 
 def fit_linear(
-    features: Tensor, labels: Tensor, *, penalty: float, label_smoothing: float, classes: int
+    features: Tensor, labels: Tensor, weights: Tensor, *, penalty: float, classes: int
 ) -> tuple[Tensor, Tensor]:
     """Weight ``[classes, F]`` and bias ``[classes]`` of a penalised logistic regression.
 
-    Minimises mean cross-entropy plus ``penalty / 2`` times the squared weights, by L-BFGS (Liu &
-    Nocedal 1989): the optimum, not wherever a short training stops.
+    Minimises the mean cross-entropy, weighted by ``weights`` ``[M]``, plus ``penalty / 2`` times
+    the squared weights of the layer, by L-BFGS (Liu & Nocedal 1989): the optimum, not wherever a
+    short training stops.
     """
     weight = torch.zeros(classes, features.shape[1], requires_grad=True)
     bias = torch.zeros(classes, requires_grad=True)
+    share = weights / weights.sum()
     optimizer = torch.optim.LBFGS(
         [weight, bias], max_iter=300, tolerance_grad=1e-6, line_search_fn="strong_wolfe"
     )
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        value = functional.cross_entropy(
-            functional.linear(features, weight, bias), labels, label_smoothing=label_smoothing
-        )
+        logits = functional.linear(features, weight, bias)
+        value = (functional.cross_entropy(logits, labels, reduction="none") * share).sum()
         value = value + penalty / 2 * weight.square().sum()
         value.backward()
         return value

@@ -37,7 +37,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> ClassifierConfig:
         weights=weights,
         geometry=ClassifierGeometry(size=40, visible=32),
         mask_epochs=1,
-        linear_crops=16,
+        linear_views=1,
         epochs=3,
         crops_per_epoch=8,
         batch=4,

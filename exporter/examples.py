@@ -1,0 +1,177 @@
+"""Real pictures for a role: what INT8 is calibrated with, and what every precision is judged on.
+
+Calibration sees training frames and training patients only, through the daemon's own letterbox and
+crops; the judgement sees the held-out ones. Which pictures calibrate is decided by their names, so
+that the same data give the same bundle, and the list's digest goes into the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_daemon.contract.roles import ClassifierRole, DetectorRole
+from edge_daemon.vision.classify import judge_cells
+from edge_daemon.vision.detect import Detections, decode, letterbox
+from exporter.gate import Measured
+from trainer.data.cnmc import CellRecord
+from trainer.data.composite_crops import crops_on_black, crops_on_fields
+from trainer.data.fields import FieldRecord, read_field_sets
+from trainer.data.smear_fields import real_fields
+from trainer.detector.evaluate import evaluation_role
+from trainer.detector.metrics import match, mean_average_precision, overlaps
+from trainer.statistics.ranking import auroc
+
+Pictures = NDArray[np.uint8]
+Answers = Mapping[str, NDArray[np.float32]]
+Network = Callable[[Pictures], Answers]
+"""Pictures, uint8 ``[N, H, W, 3]``, to outputs by name."""
+
+CALIBRATION_FRAMES = 160
+CALIBRATION_CELLS = 320
+"""Each is shown twice, on black and on a training field."""
+_SAME_CELL_IOU = 0.5
+_BATCH = 32
+
+
+class Examples(Protocol):
+    """Calibration and judgement of one role."""
+
+    def calibration(self) -> Iterator[Pictures]:
+        """Batches of network inputs from training data."""
+
+    def calibration_digest(self) -> str:
+        """SHA-256 of the sorted names of what :meth:`calibration` shows."""
+
+    def measure(self, network: Network) -> Measured:
+        """What a network is worth on held-out data."""
+
+
+class FieldExamples:
+    """Frames of BCCD and TXL-PBC for a detector."""
+
+    def __init__(self, data: Path, role: DetectorRole) -> None:
+        self._role = role
+        frames = [r for one in read_field_sets(data, "train") for r in one.records]
+        self._training = _spread(frames, CALIBRATION_FRAMES)
+        self._held_out = read_field_sets(data, "val")
+
+    def calibration(self) -> Iterator[Pictures]:
+        """See :class:`Examples`."""
+        for record in self._training:
+            yield letterbox(record.read(), self._role)[0]
+
+    def calibration_digest(self) -> str:
+        """See :class:`Examples`."""
+        return _digest(record.image.name for record in self._training)
+
+    def measure(self, network: Network) -> Measured:
+        """mAP50 of each set, and recall of each kind at the shipped thresholds."""
+        figures: dict[str, float] = {}
+        positives: set[str] = set()
+        for field_set in self._held_out:
+            found = [self._detected(network, record) for record in field_set.records]
+            matches = match(found, [(r.boxes, r.kinds) for r in field_set.records])
+            figures[f"{field_set.name}.map50"] = mean_average_precision(matches)
+            for kind, one in matches.items():
+                recall = one.recall(self._role.score_thresholds[kind])
+                if recall is not None:
+                    figures[f"{field_set.name}.{kind}_recall"] = recall
+            for record, cells in zip(field_set.records, found, strict=True):
+                positives |= self._found_white_cells(record, cells, field_set.name)
+        return Measured(figures, frozenset(positives))
+
+    def _detected(self, network: Network, record: FieldRecord) -> Detections:
+        pixels = record.read()
+        image, scale = letterbox(pixels, self._role)
+        return decode(network(image), evaluation_role(self._role), scale, *pixels.shape[:2])
+
+    def _found_white_cells(self, record: FieldRecord, found: Detections, name: str) -> set[str]:
+        white = self._role.kinds.index("wbc")
+        reported = (found.kinds == white) & (found.scores >= self._role.score_thresholds["wbc"])
+        marked = record.boxes[record.kinds == white]
+        covered = overlaps(marked, found.boxes[reported]) > _SAME_CELL_IOU
+        hit = covered.any(axis=1)
+        return {f"{name}/{record.image.name} white cell {i}" for i in np.flatnonzero(hit)}
+
+
+class CellExamples:
+    """Cells of C-NMC for a classifier, on black and on real smear background."""
+
+    def __init__(
+        self,
+        data: Path,
+        role: ClassifierRole,
+        training: Sequence[CellRecord],
+        held_out: Sequence[CellRecord],
+    ) -> None:
+        self._root, self._data, self._role = data / "cnmc2019", data, role
+        self._training = _over_groups(training, CALIBRATION_CELLS)
+        self._held_out = held_out
+        self._crops: dict[str, Pictures] | None = None
+
+    def calibration(self) -> Iterator[Pictures]:
+        """See :class:`Examples`."""
+        for crops in self._shown(self._training, "train", seed=3).values():
+            yield from np.array_split(crops, max(1, len(crops) // _BATCH))
+
+    def calibration_digest(self) -> str:
+        """See :class:`Examples`."""
+        return _digest(record.file for record in self._training)
+
+    def measure(self, network: Network) -> Measured:
+        """AUROC, sensitivity and specificity where an abstaining device would still decide."""
+        is_blast = np.array([record.label == "blast" for record in self._held_out])
+        figures: dict[str, float] = {}
+        positives: set[str] = set()
+        self._crops = self._crops or self._shown(self._held_out, "val", seed=1)
+        for shown, crops in self._crops.items():
+            batches = np.array_split(crops, max(1, len(crops) // _BATCH))
+            logits = np.concatenate([network(batch)["logits"] for batch in batches])
+            p_blast = judge_cells(logits, self._role).p_blast
+            called = p_blast >= self._role.blast_threshold
+            figures[f"{shown}.auroc"] = auroc(is_blast, p_blast)
+            figures[f"{shown}.sensitivity"] = float(called[is_blast].mean())
+            figures[f"{shown}.specificity"] = float(1 - called[~is_blast].mean())
+            hits = np.flatnonzero(called & is_blast).tolist()
+            positives |= {f"{self._held_out[i].file} {shown}" for i in hits}
+        return Measured(figures, frozenset(positives))
+
+    def _shown(self, records: Sequence[CellRecord], split: str, seed: int) -> dict[str, Pictures]:
+        role = self._role
+        fields = real_fields(read_field_sets(self._data, split))
+        return {
+            "on_black": crops_on_black(self._root, records, role.size),
+            "composited": crops_on_fields(
+                self._root, records, fields, crop_um=role.crop_um, size=role.size, seed=seed
+            ),
+        }
+
+
+def _spread(frames: Sequence[FieldRecord], count: int) -> list[FieldRecord]:
+    """``count`` frames at even distances, so that every set and session has its share."""
+    places = np.linspace(0, len(frames) - 1, min(count, len(frames)))
+    return [frames[round(place)] for place in places]
+
+
+def _over_groups(records: Sequence[CellRecord], count: int) -> list[CellRecord]:
+    """``count`` cells, one of each patient group and class in turn, ordered by digest."""
+    waiting: dict[tuple[str, str], list[CellRecord]] = defaultdict(list)
+    for record in sorted(records, key=lambda one: one.original_sha256):
+        waiting[record.label, record.group].append(record)
+    chosen: list[CellRecord] = []
+    for turn in range(max(map(len, waiting.values()), default=0)):
+        chosen += [cells[turn] for _, cells in sorted(waiting.items()) if turn < len(cells)]
+        if len(chosen) >= count:
+            break
+    return chosen[:count]
+
+
+def _digest(names: Iterator[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()

@@ -1,0 +1,146 @@
+"""An exported graph with INT8 arithmetic, as an explicit graph: quantise and dequantise nodes.
+
+Post-training quantisation by ONNX Runtime (Jacob et al. 2018, arXiv:1712.05877): weights per
+output channel, activations per tensor, both symmetric, which is what TensorRT's parser and
+OpenVINO run natively. What a graph answers with, its last convolutions and matrix products, stays
+in float: a step of one 127th of the range there would be a step of every score.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from exporter.errors import ExportError
+
+Calibrator = Literal["minmax", "entropy"]
+"""How the range of an activation is chosen: all that was seen, or what loses least information."""
+CALIBRATORS: tuple[Calibrator, ...] = get_args(Calibrator)
+
+LEAST_PICTURES = 50
+"""With fewer, the range of an activation is a matter of luck."""
+
+_QUANTISED = ["Conv", "Gemm", "Add", "MaxPool", "AveragePool", "GlobalAveragePool"]
+_WEIGHTED = {"Conv", "Gemm", "MatMul"}
+
+
+def quantise(
+    source: Path, file: Path, pictures: Iterable[NDArray[np.uint8]], calibrator: Calibrator
+) -> None:
+    """Write ``source``, a float32 graph of one input, to ``file`` with INT8 arithmetic.
+
+    Args:
+        source: ONNX file, as :func:`exporter.onnx_graph.export_graph` writes it.
+        file: where to write; replaced only when the quantised graph is sound.
+        pictures: batches for calibration, uint8 ``[N, H, W, 3]``, as the daemon makes them.
+        calibrator: how ranges are chosen.
+
+    Raises:
+        ExportError: too few pictures, or the graph cannot be quantised.
+    """
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.calibrate import CalibrationMethod
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    methods = {"minmax": CalibrationMethod.MinMax, "entropy": CalibrationMethod.Entropy}
+    partial = file.with_name(file.name + ".partial")
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            prepared = Path(scratch) / "prepared.onnx"
+            quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+            model = onnx.load(prepared)
+            reader = _Reader(model.graph.input[0].name, pictures)
+            quantize_static(
+                str(prepared),
+                str(partial),
+                reader,
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                activation_type=QuantType.QInt8,
+                weight_type=QuantType.QInt8,
+                op_types_to_quantize=_QUANTISED,
+                nodes_to_exclude=sorted(answering_nodes(model.graph)),
+                calibrate_method=methods[calibrator],
+                extra_options={
+                    "ActivationSymmetric": True,
+                    "WeightSymmetric": True,
+                    "QuantizeBias": False,
+                    "DedicatedQDQPair": False,
+                    "OpTypesToExcludeOutputQuantization": _QUANTISED,
+                },
+            )
+            if reader.seen < LEAST_PICTURES:
+                raise ExportError(
+                    f"{file.name}: {reader.seen} pictures are too few to calibrate with, "
+                    f"{LEAST_PICTURES} are needed: give more training data"
+                )
+        _tidy(partial, source)
+        partial.replace(file)
+    except ExportError:
+        raise
+    except Exception as error:  # ONNX Runtime raises whatever the operator at fault raises
+        cause = " ".join(str(error).split())[:300]
+        raise ExportError(f"{source.name} cannot be quantised: {cause}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def answering_nodes(graph: onnx.GraphProto) -> set[str]:
+    """Names of the last weighted nodes before each output: those that make the answers."""
+    makers = {output: node for node in graph.node for output in node.output}
+    found: set[str] = set()
+    waiting = [output.name for output in graph.output]
+    while waiting:
+        node = makers.get(waiting.pop())
+        if node is None:
+            continue
+        if node.op_type in _WEIGHTED:
+            found.add(node.name)
+        else:
+            waiting.extend(node.input)
+    return found
+
+
+class _Reader:
+    """Hands pictures one by one to the calibration, and counts them."""
+
+    def __init__(self, name: str, pictures: Iterable[NDArray[np.uint8]]) -> None:
+        self._name = name
+        self._pictures = _single(pictures)
+        self.seen = 0
+
+    def get_next(self) -> dict[str, Any] | None:
+        picture = next(self._pictures, None)
+        if picture is None:
+            return None
+        self.seen += 1
+        return {self._name: picture}
+
+
+def _single(batches: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+    for batch in batches:
+        for index in range(len(batch)):
+            yield batch[index : index + 1]
+
+
+def _tidy(file: Path, source: Path) -> None:
+    """The metadata of ``source`` with another precision, and nothing that tells where it was made.
+
+    The same weights and pictures give the same bytes.
+    """
+    model, original = onnx.load(file), onnx.load(source)
+    model.producer_name, model.producer_version = original.producer_name, original.producer_version
+    model.ClearField("metadata_props")
+    for entry in original.metadata_props:
+        value = "int8" if entry.key == "leukoedge.precision" else entry.value
+        model.metadata_props.add(key=entry.key, value=value)
+    model.ClearField("doc_string")
+    del model.graph.value_info[:]
+    onnx.checker.check_model(model, full_check=True)
+    file.write_bytes(model.SerializeToString(deterministic=True))

@@ -1,0 +1,131 @@
+"""INT8: the same answers within what eight bits allow, on the same bytes, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+
+from edge_daemon.contract.bundle import load_bundle
+from edge_daemon.engines.golden import check_golden
+from edge_daemon.engines.select import open_engine
+from exporter.bundle import verify_bundle, write_bundle
+from exporter.errors import ExportError
+from exporter.examples import Network
+from exporter.gate import Measured
+from exporter.int8 import answering_nodes, quantise
+from exporter.rendered import rendered_inputs
+from tests.exporter.small_models import CLASSIFIER, small_draft
+
+
+class RenderedCells:
+    """Examples of rendered cells; ``worth`` says what a network scores from its logits."""
+
+    def __init__(self, pictures: int = 60) -> None:
+        self.pictures = rendered_inputs(CLASSIFIER, 12, 3)
+        self.pictures = np.tile(self.pictures, (-(-pictures // 12), 1, 1, 1))[:pictures]
+
+    def calibration(self) -> Iterator[NDArray[np.uint8]]:
+        yield from np.array_split(self.pictures, 4)
+
+    def calibration_digest(self) -> str:
+        return "cd" * 32
+
+    def measure(self, network: Network) -> Measured:
+        logits = network(self.pictures[:12])["logits"]
+        called = np.flatnonzero(logits[:, 1] >= np.median(logits[:, 1]))
+        return Measured({"rendered.auroc": 0.9}, frozenset(f"cell {i}" for i in called))
+
+
+class LosesBlasts(RenderedCells):
+    """What is measured second, the reduced network, has lost sensitivity."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.measured = 0
+
+    def measure(self, network: Network) -> Measured:
+        self.measured += 1
+        worth = 0.95 if self.measured == 1 else 0.94
+        return Measured({"on_black.sensitivity": worth}, frozenset())
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    draft = small_draft()
+    detector, classifier = draft.roles
+    roles = (detector, replace(classifier, examples=RenderedCells()))
+    return write_bundle(replace(draft, roles=roles), tmp_path_factory.mktemp("int8")).path
+
+
+def test_what_passes_is_in_the_bundle_with_its_figures(bundle: Path) -> None:
+    manifest = load_bundle(bundle).manifest
+    assert set(manifest.roles.classifier.models) == {"fp32", "int8"}
+    assert set(manifest.roles.detector.models) == {"fp32"}
+    assert manifest.metrics["classifier.int8.rendered.auroc"] == 0.9
+    assert "passes the gate" in (bundle / "MODEL_CARD.md").read_text()
+
+
+def test_it_is_proven_on_the_golden_set(bundle: Path) -> None:
+    proofs = {(proof.role, proof.precision) for proof in verify_bundle(bundle)}
+    assert ("classifier", "int8") in proofs
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_the_daemon_takes_it_first_and_believes_it(bundle: Path, engine: str) -> None:
+    loaded = load_bundle(bundle)
+    opened = open_engine(loaded, "classifier", engine=engine, threads=1)  # type: ignore[arg-type]
+    assert opened.precision == "int8"
+    assert check_golden(opened, loaded, "classifier").passed
+    opened.close()
+
+
+def test_weights_are_bytes_and_the_answer_stays_in_float(bundle: Path) -> None:
+    model = onnx.load(bundle / "classifier.int8.onnx")
+    kinds = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    assert onnx.TensorProto.INT8 in kinds.values()
+    makers = {output: node for node in model.graph.node for output in node.output}
+    for node in model.graph.node:
+        if node.name in answering_nodes(model.graph):
+            assert all(
+                makers[name].op_type != "DequantizeLinear" for name in node.input if name in makers
+            )
+
+
+def test_the_graph_says_what_it_was_calibrated_with(bundle: Path) -> None:
+    told = {e.key: e.value for e in onnx.load(bundle / "classifier.int8.onnx").metadata_props}
+    assert told["leukoedge.precision"] == "int8"
+    assert told["leukoedge.calibration"] == f"minmax sha256:{'cd' * 32}"
+
+
+def test_the_same_pictures_give_the_same_bytes(bundle: Path, tmp_path: Path) -> None:
+    files = [tmp_path / "one.onnx", tmp_path / "two.onnx"]
+    for file in files:
+        quantise(bundle / "classifier.fp32.onnx", file, RenderedCells().calibration(), "minmax")
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_precision_that_loses_blasts_does_not_ship(tmp_path: Path) -> None:
+    draft = small_draft()
+    detector, classifier = draft.roles
+    told: list[str] = []
+    roles = (detector, replace(classifier, examples=LosesBlasts()))
+    written = write_bundle(replace(draft, roles=roles), tmp_path, tell=told.append)
+    assert set(written.manifest.roles.classifier.models) == {"fp32"}
+    assert not (written.path / "classifier.int8.onnx").exists()
+    refused = [line for line in told if "refused" in line]
+    assert len(refused) == 2  # one for each way of calibrating
+    assert "on_black.sensitivity falls from 0.9500 to 0.9400, 0.005 may be lost" in refused[0]
+    assert "refused" in (written.path / "MODEL_CARD.md").read_text()
+
+
+def test_too_few_pictures_are_no_calibration(bundle: Path, tmp_path: Path) -> None:
+    few = RenderedCells(pictures=20).calibration()
+    with pytest.raises(ExportError, match=r"20 pictures are too few .*50 are needed"):
+        quantise(bundle / "classifier.fp32.onnx", tmp_path / "few.onnx", few, "minmax")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,76 @@
+"""The linear layer is set on cells as the daemon shows them, patients counting alike."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from edge_daemon.contract.terms import CLASSES
+from tests.trainer.small_sets import write_sets
+from trainer.classifier.config import ClassifierConfig
+from trainer.classifier.groups import trained_on
+from trainer.classifier.shown import shown_crops
+from trainer.data.composite_crops import CropMix, crops_on_black
+from trainer.models.classifier import ClassifierGeometry
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> ClassifierConfig:
+    data = tmp_path_factory.mktemp("data")
+    write_sets(data)
+    return ClassifierConfig(
+        data=data,
+        geometry=ClassifierGeometry(size=40, visible=32),
+        linear_views=2,
+        mix=CropMix(normal_blood=0.1),
+        workers=0,
+    )
+
+
+@pytest.fixture(scope="module")
+def shown(config: ClassifierConfig) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    pixels, labels, weights = zip(*shown_crops(config, trained_on(config)), strict=True)
+    return torch.cat(pixels), torch.cat(labels), torch.cat(weights)
+
+
+def test_each_cell_is_shown_on_black_and_on_fields(
+    config: ClassifierConfig, shown: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+) -> None:
+    pixels, labels, _ = shown
+    cells, white_cells = len(trained_on(config)), 4
+    assert pixels.shape == (2 * (2 * cells + white_cells), 32, 32, 3)
+    assert int((labels == CLASSES.index("blast")).sum()) == 2 * cells
+
+
+def test_weights_add_up_and_blood_has_its_share(
+    shown: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+) -> None:
+    _, labels, weights = shown
+    assert weights.sum().item() == pytest.approx(1.0, abs=1e-5)
+    blast = weights[labels == CLASSES.index("blast")].sum().item()
+    assert blast == pytest.approx(0.45, abs=1e-5)
+
+
+def test_on_black_no_pixel_is_interpolated_again(
+    config: ClassifierConfig, shown: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+) -> None:
+    records = trained_on(config)
+    plain = crops_on_black(config.data / "cnmc2019", records, 40)[:, 4:36, 4:36]
+    turned = shown[0][: len(records)].numpy()
+    for one, other in zip(plain, turned, strict=True):
+        np.testing.assert_array_equal(np.sort(one, axis=None), np.sort(other, axis=None))
+
+
+def test_the_same_seed_shows_the_same(
+    config: ClassifierConfig, shown: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+) -> None:
+    first = next(iter(shown_crops(config, trained_on(config))))
+    assert torch.equal(first[0], shown[0][: len(first[0])])
+
+
+def test_it_works_with_a_worker(config: ClassifierConfig) -> None:
+    chunks = list(shown_crops(replace(config, workers=1), trained_on(config)))
+    assert sum(len(chunk[0]) for chunk in chunks) > 0

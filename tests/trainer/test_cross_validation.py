@@ -1,0 +1,107 @@
+"""Every cell is judged once, by a network that never saw its patient group."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from edge_daemon.errors import DataError
+from tests.trainer.small_sets import write_sets
+from trainer.classifier.config import ClassifierConfig
+from trainer.classifier.groups import trained_on
+from trainer.compare import METRICS, compare
+from trainer.cross_validation import PREDICTIONS, cross_validate
+from trainer.data.cnmc import read_manifest
+from trainer.detector.config import DetectorConfig
+from trainer.models.classifier import ClassifierGeometry
+from trainer.models.efficientnet_lite import EfficientNetLite0
+from trainer.predictions import Predictions, load_predictions
+
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> ClassifierConfig:
+    data = tmp_path_factory.mktemp("data")
+    write_sets(data)
+    torch.manual_seed(0)
+    torch.save(EfficientNetLite0().state_dict(), data / "weights.pt")
+    return ClassifierConfig(
+        data=data,
+        weights=data / "weights.pt",
+        folds=2,
+        geometry=ClassifierGeometry(size=40, visible=32),
+        mask_epochs=1,
+        linear_views=1,
+        epochs=2,
+        crops_per_epoch=4,
+        batch=4,
+        rendered_cells=1,
+        rendered_fields=1,
+        workers=0,
+    )
+
+
+@pytest.fixture(scope="module")
+def out(config: ClassifierConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("folds")
+    cross_validate(config, "small.toml", folder, QUIET, name="small")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def predictions(out: Path) -> Predictions:
+    return load_predictions(out / PREDICTIONS)
+
+
+def test_every_cell_is_judged_once(config: ClassifierConfig, predictions: Predictions) -> None:
+    cells = {record.file for record in read_manifest(config.data / "cnmc2019")}
+    assert sorted(predictions.file) == sorted(cells)
+    assert predictions.conditions == ("on_black", "composited")
+    assert predictions.model == "small"
+
+
+def test_no_network_saw_the_group_it_judges(
+    config: ClassifierConfig, predictions: Predictions
+) -> None:
+    for fold in range(2):
+        judged = set(predictions.group[predictions.fold == fold])
+        seen = {cell.group for cell in trained_on(replace(config, fold=fold))}
+        assert judged
+        assert not judged & seen
+
+
+def test_it_says_what_the_model_costs(predictions: Predictions) -> None:
+    told = predictions.description
+    assert told["input_px"] == 32
+    assert 2.5e6 < float(told["parameters"]) < 5e6
+    assert 0 < float(told["gflops"]) < 0.1
+    assert float(told["latency_ms"]) > 0
+
+
+def test_what_is_done_is_not_done_again(
+    config: ClassifierConfig, out: Path, predictions: Predictions
+) -> None:
+    before = (out / "fold-0" / "best.pt").stat().st_mtime_ns
+    again = cross_validate(config, "small.toml", out, QUIET, name="small")
+    assert again is not None
+    assert (out / "fold-0" / "best.pt").stat().st_mtime_ns == before
+    for kind in predictions.conditions:
+        np.testing.assert_array_equal(again.logits[kind], predictions.logits[kind])
+
+
+def test_a_comparison_reads_it(out: Path, tmp_path: Path) -> None:
+    compare([out / PREDICTIONS], tmp_path, rounds=40)
+    assert (tmp_path / METRICS).exists()
+
+
+def test_one_fold_alone_or_a_detector_is_refused(config: ClassifierConfig, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"fold is 1; leave it out"):
+        cross_validate(replace(config, fold=1), "one.toml", tmp_path, QUIET)
+    with pytest.raises(DataError, match="only classifiers are cross-validated"):
+        cross_validate(DetectorConfig(config.data), "det.toml", tmp_path, QUIET)
