@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -10,8 +13,11 @@ from edge_daemon.commands.models import find_bundle, open_models
 from edge_daemon.inference import Models
 from edge_daemon.sources.reading import read_picture
 from edge_daemon.vision.detect import Detections
+from trainer.data.cell_import import import_cells
 from trainer.data.cnmc import of_split, read_manifest
 from trainer.data.fields import read_field_sets
+from trainer.data.published_cells import compact_cells
+from trainer.data.reading import read_strictly
 from trainer.detector.metrics import match, mean_average_precision
 from trainer.statistics.ranking import auroc
 
@@ -27,10 +33,11 @@ def test_it_is_small_enough_to_send():
     assert sum(path.stat().st_size for path in bundle.path.iterdir()) <= 30e6
 
 
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
-def test_both_engines_pass_its_golden_set(engine):
+def test_every_precision_passes_its_golden_set(engine, precision):
     """Opening holds every network against the golden set."""
-    with open_models(None, engine, "fp32") as models:
+    with open_models(None, engine, precision) as models:
         assert models.description.startswith(models.bundle.label)
 
 
@@ -61,16 +68,29 @@ class TestDetector:
         assert not any(item.saturated for found, _ in reported.values() for item in found)
 
 
-def test_classifier_on_black_is_as_good_as_its_manifest_says(models, leuko_data):
-    """The daemon's own reading of the pictures gives the figure the trainer measured."""
-    folder = leuko_data / "cnmc2019"
-    cells = of_split(read_manifest(folder), "val")
-    role = models.classifier_role
-    crops = np.stack([single_cell_crop(read_picture(folder / c.file), role, None) for c in cells])
-    measured = auroc(
-        np.array([cell.label == "blast" for cell in cells]), models.classify(crops).p_blast
-    )
-    assert measured == pytest.approx(
-        models.bundle.manifest.metrics["classifier.on_black.auroc"], abs=0.01
-    )
-    assert measured > models.bundle.manifest.metrics["classifier.cell_area_baseline.auroc"]
+class TestClassifier:
+    """What the daemon says of cells of patients that no training saw."""
+
+    @pytest.fixture(scope="class")
+    def cells(self, leuko_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """C-NMC as the training had it: patients that share a cell are one group."""
+        folder = tmp_path_factory.mktemp("import") / "cnmc2019"
+        published = read_strictly(compact_cells(leuko_data / "cnmc2019"))
+        import_cells(published, folder, name="cnmc2019")
+        return folder
+
+    def test_no_patient_is_on_both_sides(self, models: Models, cells: Path) -> None:
+        groups = sorted({cell.group for cell in of_split(read_manifest(cells), "train")})
+        digest = hashlib.sha256("\n".join(groups).encode()).hexdigest()
+        assert digest == models.bundle.manifest.provenance.train_groups_sha256
+
+    def test_on_black_it_is_as_good_as_its_manifest_says(self, models: Models, cells: Path) -> None:
+        """The daemon's own reading of the pictures gives the figure the trainer measured."""
+        held_out = of_split(read_manifest(cells), "val")
+        role = models.classifier_role
+        crops = [single_cell_crop(read_picture(cells / c.file), role, None) for c in held_out]
+        is_blast = np.array([cell.label == "blast" for cell in held_out])
+        measured = auroc(is_blast, models.classify(np.stack(crops)).p_blast)
+        figures = models.bundle.manifest.metrics
+        assert measured == pytest.approx(figures["classifier.on_black.auroc"], abs=0.01)
+        assert measured > figures["classifier.cell_area_baseline.auroc"]
