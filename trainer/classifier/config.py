@@ -36,9 +36,9 @@ class ClassifierConfig:
     mask_epochs: int = 4
     """Epochs in which only the mask is trained."""
     epochs: int = 5
-    """All epochs: those of the mask, one in which the linear layer is set, the rest fine-tunes. From
-    ImageNet weights and this much data fine-tuning has only lost so far (decision 10), so there is
-    none unless it is asked for."""
+    """All epochs: those of the mask, one in which the linear layer is set, the rest fine-tunes.
+    From ImageNet weights and this much data fine-tuning has only lost so far (decision 10), so
+    there is none unless it is asked for."""
     crops_per_epoch: int = 4096
     batch: int = 32
     """Crops per step, over all ranks."""
