@@ -39,7 +39,8 @@ class Verdict:
 
     role: str
     precision: Precision
-    calibrator: str
+    recipe: str
+    """How it was made."""
     float32: Measured
     reduced: Measured
 
@@ -78,7 +79,7 @@ class Verdict:
         return tuple(sorted(self.reduced.positives - self.float32.positives))
 
     def __str__(self) -> str:
-        head = f"{self.role} {self.precision} ({self.calibrator})"
+        head = f"{self.role} {self.precision} ({self.recipe})"
         cells = f"{len(self.lost)} positives lost, {len(self.gained)} gained"
         if self.passed:
             return f"{head}: passes the gate; {cells}"

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -19,19 +20,37 @@ from numpy.typing import NDArray
 
 from exporter.errors import ExportError
 
-Calibrator = Literal["minmax", "entropy"]
-"""How the range of an activation is chosen: all that was seen, or what loses least information."""
-CALIBRATORS: tuple[Calibrator, ...] = get_args(Calibrator)
+Calibrator = Literal["minmax", "percentile"]
+"""How the range of an activation is chosen: all that was seen, or all but the rarest thousandth of
+a percent at either end."""
+
+
+@dataclass(frozen=True)
+class Int8Recipe:
+    """One way to make INT8 of a graph."""
+
+    calibrator: Calibrator
+    float_convolutions: int = 0
+    """How many convolutions from the input on stay in float: those at full resolution, where an
+    error of rounding travels through all that follows."""
+
+    def __str__(self) -> str:
+        if not self.float_convolutions:
+            return self.calibrator
+        return f"{self.calibrator}, the first {self.float_convolutions} convolutions in float"
+
 
 LEAST_PICTURES = 50
 """With fewer, the range of an activation is a matter of luck."""
 
+_PICTURES_AT_ONCE = 4
+"""All activations of so many pictures are in memory together: 1 GB for frames."""
 _QUANTISED = ["Conv", "Gemm", "Add", "MaxPool", "AveragePool", "GlobalAveragePool"]
 _WEIGHTED = {"Conv", "Gemm", "MatMul"}
 
 
 def quantise(
-    source: Path, file: Path, pictures: Iterable[NDArray[np.uint8]], calibrator: Calibrator
+    source: Path, file: Path, pictures: Iterable[NDArray[np.uint8]], recipe: Int8Recipe
 ) -> None:
     """Write ``source``, a float32 graph of one input, to ``file`` with INT8 arithmetic.
 
@@ -39,7 +58,7 @@ def quantise(
         source: ONNX file, as :func:`exporter.onnx_graph.export_graph` writes it.
         file: where to write; replaced only when the quantised graph is sound.
         pictures: batches for calibration, uint8 ``[N, H, W, 3]``, as the daemon makes them.
-        calibrator: how ranges are chosen.
+        recipe: how ranges are chosen, and what stays in float.
 
     Raises:
         ExportError: too few pictures, or the graph cannot be quantised.
@@ -48,7 +67,10 @@ def quantise(
     from onnxruntime.quantization.calibrate import CalibrationMethod
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    methods = {"minmax": CalibrationMethod.MinMax, "entropy": CalibrationMethod.Entropy}
+    methods = {
+        "minmax": CalibrationMethod.MinMax,
+        "percentile": CalibrationMethod.Percentile,
+    }
     partial = file.with_name(file.name + ".partial")
     try:
         with tempfile.TemporaryDirectory() as scratch:
@@ -56,6 +78,11 @@ def quantise(
             quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
             model = onnx.load(prepared)
             reader = _Reader(model.graph.input[0].name, pictures)
+            if len(reader) < LEAST_PICTURES:
+                raise ExportError(
+                    f"{file.name}: {len(reader)} pictures are too few to calibrate with, "
+                    f"{LEAST_PICTURES} are needed: give more training data"
+                )
             quantize_static(
                 str(prepared),
                 str(partial),
@@ -65,21 +92,18 @@ def quantise(
                 activation_type=QuantType.QInt8,
                 weight_type=QuantType.QInt8,
                 op_types_to_quantize=_QUANTISED,
-                nodes_to_exclude=sorted(answering_nodes(model.graph)),
-                calibrate_method=methods[calibrator],
+                nodes_to_exclude=_in_float(model.graph, recipe),
+                calibrate_method=methods[recipe.calibrator],
                 extra_options={
                     "ActivationSymmetric": True,
                     "WeightSymmetric": True,
                     "QuantizeBias": False,
                     "DedicatedQDQPair": False,
                     "OpTypesToExcludeOutputQuantization": _QUANTISED,
+                    "CalibStridedMinMax": _PICTURES_AT_ONCE,
+                    "CalibPercentile": 99.999,
                 },
             )
-            if reader.seen < LEAST_PICTURES:
-                raise ExportError(
-                    f"{file.name}: {reader.seen} pictures are too few to calibrate with, "
-                    f"{LEAST_PICTURES} are needed: give more training data"
-                )
         _tidy(partial, source)
         partial.replace(file)
     except ExportError:
@@ -107,19 +131,32 @@ def answering_nodes(graph: onnx.GraphProto) -> set[str]:
     return found
 
 
+def _in_float(graph: onnx.GraphProto, recipe: Int8Recipe) -> list[str]:
+    convolutions = [node.name for node in graph.node if node.op_type == "Conv"]
+    return sorted({*answering_nodes(graph), *convolutions[: recipe.float_convolutions]})
+
+
 class _Reader:
-    """Hands pictures one by one to the calibration, and counts them."""
+    """Hands pictures one by one to the calibration, in strides, so that memory stays bounded."""
 
     def __init__(self, name: str, pictures: Iterable[NDArray[np.uint8]]) -> None:
         self._name = name
-        self._pictures = _single(pictures)
-        self.seen = 0
+        self._pictures = list(_single(pictures))
+        self._range = range(len(self._pictures))
+        self._at = 0
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        """Hand out these pictures next; the names are ONNX Runtime's."""
+        self._range, self._at = range(start_index, min(end_index, len(self))), 0
 
     def get_next(self) -> dict[str, Any] | None:
-        picture = next(self._pictures, None)
-        if picture is None:
+        if self._at >= len(self._range):
             return None
-        self.seen += 1
+        picture = self._pictures[self._range[self._at]]
+        self._at += 1
         return {self._name: picture}
 
 

@@ -33,12 +33,19 @@ def test_it_is_small_enough_to_send():
     assert sum(path.stat().st_size for path in bundle.path.iterdir()) <= 30e6
 
 
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("precision", ["fp32", "auto"])
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
-def test_every_precision_passes_its_golden_set(engine, precision):
+def test_every_network_passes_its_golden_set(engine, precision):
     """Opening holds every network against the golden set."""
     with open_models(None, engine, precision) as models:
         assert models.description.startswith(models.bundle.label)
+
+
+def test_the_detector_runs_in_fewer_bits_and_the_classifier_does_not(models):
+    """What the gate let through: see the model card."""
+    roles = models.bundle.manifest.roles
+    assert set(roles.detector.models) == {"fp32", "int8"}
+    assert set(roles.classifier.models) == {"fp32"}
 
 
 class TestDetector:

@@ -18,7 +18,8 @@ from exporter.bundle import verify_bundle, write_bundle
 from exporter.errors import ExportError
 from exporter.examples import Network
 from exporter.gate import Measured
-from exporter.int8 import answering_nodes, quantise
+from exporter.int8 import Int8Recipe, answering_nodes, quantise
+from exporter.reduce import RECIPES
 from exporter.rendered import rendered_inputs
 from tests.exporter.small_models import CLASSIFIER, small_draft
 
@@ -100,13 +101,18 @@ def test_weights_are_bytes_and_the_answer_stays_in_float(bundle: Path) -> None:
 def test_the_graph_says_what_it_was_calibrated_with(bundle: Path) -> None:
     told = {e.key: e.value for e in onnx.load(bundle / "classifier.int8.onnx").metadata_props}
     assert told["leukoedge.precision"] == "int8"
-    assert told["leukoedge.calibration"] == f"minmax sha256:{'cd' * 32}"
+    assert told["leukoedge.calibration"] == f"minmax; sha256:{'cd' * 32}"
 
 
 def test_the_same_pictures_give_the_same_bytes(bundle: Path, tmp_path: Path) -> None:
     files = [tmp_path / "one.onnx", tmp_path / "two.onnx"]
     for file in files:
-        quantise(bundle / "classifier.fp32.onnx", file, RenderedCells().calibration(), "minmax")
+        quantise(
+            bundle / "classifier.fp32.onnx",
+            file,
+            RenderedCells().calibration(),
+            Int8Recipe("minmax"),
+        )
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
@@ -119,13 +125,20 @@ def test_a_precision_that_loses_blasts_does_not_ship(tmp_path: Path) -> None:
     assert set(written.manifest.roles.classifier.models) == {"fp32"}
     assert not (written.path / "classifier.int8.onnx").exists()
     refused = [line for line in told if "refused" in line]
-    assert len(refused) == 2  # one for each way of calibrating
+    assert len(refused) == len(RECIPES)
     assert "on_black.sensitivity falls from 0.9500 to 0.9400, 0.005 may be lost" in refused[0]
     assert "refused" in (written.path / "MODEL_CARD.md").read_text()
+
+
+def test_what_shall_stay_in_float_does(bundle: Path, tmp_path: Path) -> None:
+    source = bundle / "classifier.fp32.onnx"
+    quantise(source, tmp_path / "a.onnx", RenderedCells().calibration(), Int8Recipe("minmax", 1))
+    nodes = [node.op_type for node in onnx.load(tmp_path / "a.onnx").graph.node]
+    assert "QuantizeLinear" not in nodes  # one convolution is all there is
 
 
 def test_too_few_pictures_are_no_calibration(bundle: Path, tmp_path: Path) -> None:
     few = RenderedCells(pictures=20).calibration()
     with pytest.raises(ExportError, match=r"20 pictures are too few .*50 are needed"):
-        quantise(bundle / "classifier.fp32.onnx", tmp_path / "few.onnx", few, "minmax")
+        quantise(bundle / "classifier.fp32.onnx", tmp_path / "few.onnx", few, Int8Recipe("minmax"))
     assert list(tmp_path.iterdir()) == []
