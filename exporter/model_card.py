@@ -38,8 +38,9 @@ _LIMITS = """\
 - **Cells, not patients.** The figures are per cell. Nothing follows from them about a patient."""
 
 _SPLIT = """\
-C-NMC is split by patient group: subjects that share byte-identical cells form one group, and a
-group is either in training or in validation, never in both. Frames of BCCD and TXL-PBC keep their
+C-NMC is split by patient group: subjects that share a cell, byte for byte or in two pictures of it,
+form one group (`leuko-train data import` finds them), and a group is either in training or in
+validation, never in both. Frames of BCCD and TXL-PBC keep their
 published split; composited crops of a split use cells and backgrounds of that split only."""
 
 _FIGURES = """\
