@@ -113,6 +113,11 @@ def load_classifier_run(folder: Path, data: Path | None = None) -> TrainedRun:
     for section in shown.values():
         section.pop("by_group", None)
     config = _config(folder, data)
+    if config.get("fold") is not None:
+        raise ExportError(
+            f"{folder} is fold {config['fold']} of a cross-validation; a bundle takes a run on the "
+            "split of the manifest: leave fold out of the settings"
+        )
     groups = _train_groups(config)
     examples = None
     if _is_at_hand(config):

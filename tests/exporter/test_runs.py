@@ -159,6 +159,13 @@ def test_another_manifest_than_that_of_the_training_is_refused(
         load_classifier_run(classifier_run)
 
 
+def test_a_fold_of_a_cross_validation_is_refused(classifier_run: Path) -> None:
+    config = json.loads((classifier_run / "config.json").read_text())
+    _write_json(classifier_run / "config.json", {**config, "fold": 2})
+    with pytest.raises(ExportError, match=r"fold 2 of a cross-validation.*leave fold out"):
+        load_classifier_run(classifier_run)
+
+
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="nowhere is not a run folder"):
         load_detector_run(tmp_path / "nowhere")

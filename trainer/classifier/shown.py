@@ -20,10 +20,21 @@ from torch.utils.data import DataLoader, Dataset
 from edge_daemon.contract.terms import CLASSES
 from trainer.classifier.config import ClassifierConfig
 from trainer.data.cnmc import CellRecord
-from trainer.data.composite_crops import NORMAL, crops_of_blood, crops_on_black, crops_on_fields
+from trainer.data.composite_crops import (
+    NORMAL,
+    crop_on_field,
+    crops_of_blood,
+    crops_on_black,
+    crops_on_fields,
+)
 from trainer.data.fields import read_field_sets
 from trainer.data.sampling import group_balanced
-from trainer.data.smear_fields import SmearField, real_fields
+from trainer.data.smear_fields import (
+    SmearField,
+    real_fields,
+    rendered_fields,
+    rendered_nucleated_cells,
+)
 
 ShownBatch: TypeAlias = tuple[Tensor, Tensor, Tensor]
 """Pixels uint8 ``[B, S, S, 3]``, labels int64 ``[B]``, weights float32 ``[B]``."""
@@ -36,9 +47,10 @@ _FEW_FIELDS = 16
 def shown_crops(config: ClassifierConfig, records: Sequence[CellRecord]) -> Iterator[ShownBatch]:
     """Every cell ``config.linear_views`` times on black and as often on a training field.
 
-    White cells of normal blood are among them, as normal. The weights of all batches add up to 1:
-    patients count alike (:func:`trainer.data.sampling.group_balanced`), on black and on fields
-    alike, and normal blood for ``config.mix.normal_blood`` of it all.
+    White cells of normal blood are among them, as normal, and rendered cells on rendered fields.
+    The weights of all batches add up to 1: patients count alike
+    (:func:`trainer.data.sampling.group_balanced`), on black and on fields alike; normal blood and
+    rendered cells for the shares that ``config.mix`` gives them.
     """
     loader: DataLoader[Any] = DataLoader(
         _Chunks(config, records), batch_size=None, num_workers=config.workers
@@ -54,16 +66,21 @@ class _Chunks(Dataset[ShownBatch]):
         self._fields = real_fields(read_field_sets(config.data, "train"))
         labels = np.array([CLASSES.index(record.label) for record in records])
         groups = [record.group for record in records]
-        share = (1 - config.mix.normal_blood) / (2 * config.linear_views)
+        mix, views = config.mix, config.linear_views
+        share = (1 - mix.normal_blood - mix.rendered) / (2 * views)
         self._labels = labels
-        self._weights = share * group_balanced(labels, groups, cap=config.mix.group_cap)
+        self._weights = share * group_balanced(labels, groups, cap=mix.group_cap)
         white = sum(len(field.white_boxes) for field in self._fields)
-        self._blood_weight = config.mix.normal_blood / max(1, white * config.linear_views)
+        self._blood_weight = mix.normal_blood / max(1, white * views)
+        self._drawn = rendered_nucleated_cells(config.rendered_cells, config.seed)
+        self._drawn_fields = rendered_fields(config.rendered_fields, config.seed)
+        self._drawn_weight = mix.rendered / max(1, len(self._drawn) * views)
         self._cell_chunks = -(-len(records) // _CHUNK)
         self._blood_chunks = -(-len(self._fields) // _FEW_FIELDS)
 
     def __len__(self) -> int:
-        return (2 * self._cell_chunks + self._blood_chunks) * self._config.linear_views
+        chunks = 2 * self._cell_chunks + self._blood_chunks + 1
+        return chunks * self._config.linear_views
 
     def __getitem__(self, index: int) -> ShownBatch:
         import cv2
@@ -75,8 +92,10 @@ class _Chunks(Dataset[ShownBatch]):
         place = index // self._config.linear_views
         if place < 2 * self._cell_chunks:
             pixels, labels, weights = self._cells(*divmod(place, 2), seed=index)
-        else:
+        elif place < 2 * self._cell_chunks + self._blood_chunks:
             pixels, labels, weights = self._blood(place - 2 * self._cell_chunks)
+        else:
+            pixels, labels, weights = self._rendered(rng)
         turned = np.stack([_turned(crop, rng) for crop in self._middle(pixels)])
         return (
             torch.from_numpy(turned),
@@ -111,6 +130,18 @@ class _Chunks(Dataset[ShownBatch]):
         crops = crops_of_blood(fields, crop_um=geometry.crop_um, size=geometry.size)
         weights = np.full(len(crops), self._blood_weight)
         return crops, np.full(len(crops), NORMAL), weights
+
+    def _rendered(
+        self, rng: np.random.Generator
+    ) -> tuple[NDArray[np.uint8], NDArray[np.integer], NDArray[np.floating]]:
+        size, crop_um = self._config.geometry.size, self._config.geometry.crop_um
+        crops = np.empty((len(self._drawn), size, size, 3), np.uint8)
+        for crop, (_, cell) in zip(crops, self._drawn, strict=True):
+            crop[:] = crop_on_field(
+                cell, self._drawn_fields, rng, crop_um=crop_um, size=size, restained=False
+            )
+        labels = np.array([CLASSES.index(label) for label, _ in self._drawn], np.int64)
+        return crops, labels, np.full(len(crops), self._drawn_weight)
 
     def _middle(self, crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
         geometry = self._config.geometry

@@ -281,22 +281,39 @@ def crops_on_fields(
     crops = np.empty((len(records), size, size, 3), np.uint8)
     for crop, record in zip(crops, records, strict=True):
         cell = cut_out(read_picture(root, record), UM_PER_PX)
-        centres = np.empty((0, 2))
-        while not len(centres):
-            on = fields[int(rng.integers(len(fields)))]
-            centres = free_centres(on, rng, 1, margin_um=WHOLE_CELL_UM)
-        frame = on.rgb.copy()
-        x, y = centres[0]
-        box = paste(
-            frame,
-            cell,
-            (float(x), float(y)),
-            on.um_per_px,
-            rotation_deg=float(rng.uniform(0, 360)),
-            stain=on.stain or WRIGHT_GIEMSA,
-        )
-        crop[:] = crop_cells(frame, box[None], on.um_per_px, crop_um, size)[0]
+        crop[:] = crop_on_field(cell, fields, rng, crop_um=crop_um, size=size)
     return crops
+
+
+def crop_on_field(
+    cell: CutOutCell,
+    fields: Sequence[SmearField],
+    rng: np.random.Generator,
+    *,
+    crop_um: float,
+    size: int,
+    restained: bool = True,
+) -> NDArray[np.uint8]:
+    """One cell pasted onto one of ``fields``, cropped as the daemon crops: ``[size, size, 3]``.
+
+    ``restained``: in the field's stain; otherwise in its own.
+    """
+    centres = np.empty((0, 2))
+    while not len(centres):
+        on = fields[int(rng.integers(len(fields)))]
+        centres = free_centres(on, rng, 1, margin_um=WHOLE_CELL_UM)
+    frame = on.rgb.copy()
+    x, y = centres[0]
+    box = paste(
+        frame,
+        cell,
+        (float(x), float(y)),
+        on.um_per_px,
+        rotation_deg=float(rng.uniform(0, 360)),
+        stain=(on.stain or WRIGHT_GIEMSA) if restained else None,
+    )
+    crop: NDArray[np.uint8] = crop_cells(frame, box[None], on.um_per_px, crop_um, size)[0]
+    return crop
 
 
 def crops_of_blood(fields: Sequence[SmearField], *, crop_um: float, size: int) -> NDArray[np.uint8]:

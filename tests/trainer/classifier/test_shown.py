@@ -25,7 +25,9 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> ClassifierConfig:
         data=data,
         geometry=ClassifierGeometry(size=40, visible=32),
         linear_views=2,
-        mix=CropMix(normal_blood=0.1),
+        mix=CropMix(normal_blood=0.1, rendered=0.1),
+        rendered_cells=4,
+        rendered_fields=1,
         workers=0,
     )
 
@@ -40,18 +42,21 @@ def test_each_cell_is_shown_on_black_and_on_fields(
     config: ClassifierConfig, shown: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 ) -> None:
     pixels, labels, _ = shown
-    cells, white_cells = len(trained_on(config)), 4
-    assert pixels.shape == (2 * (2 * cells + white_cells), 32, 32, 3)
-    assert int((labels == CLASSES.index("blast")).sum()) == 2 * cells
+    cells, white_cells, drawn = len(trained_on(config)), 4, 4
+    assert pixels.shape == (2 * (2 * cells + white_cells + drawn), 32, 32, 3)
+    assert int((labels[: 4 * cells] == CLASSES.index("blast")).sum()) == 2 * cells
 
 
-def test_weights_add_up_and_blood_has_its_share(
+def test_weights_add_up_and_blood_and_rendered_cells_have_their_shares(
+    config: ClassifierConfig,
     shown: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
 ) -> None:
     _, labels, weights = shown
     assert weights.sum().item() == pytest.approx(1.0, abs=1e-5)
-    blast = weights[labels == CLASSES.index("blast")].sum().item()
-    assert blast == pytest.approx(0.45, abs=1e-5)
+    real = slice(0, 4 * len(trained_on(config)))
+    blast = weights[real][labels[real] == CLASSES.index("blast")].sum().item()
+    assert blast == pytest.approx(0.4, abs=1e-5)
+    assert weights[-8:].sum().item() == pytest.approx(0.1, abs=1e-5)  # rendered, in two views
 
 
 def test_on_black_no_pixel_is_interpolated_again(
