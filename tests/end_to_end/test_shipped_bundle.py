@@ -48,18 +48,26 @@ def test_the_detector_runs_in_fewer_bits_and_the_classifier_does_not(models):
     assert set(roles.classifier.models) == {"fp32"}
 
 
+@pytest.fixture(scope="module")
+def reported(models: Models, leuko_data: Path):
+    """Of each validation set what the daemon reports, and what is marked."""
+    sets = {}
+    for field_set in read_field_sets(leuko_data, "val"):
+        found: list[Detections] = [models.detect(read_picture(r.image)) for r in field_set.records]
+        sets[field_set.name] = (found, [(r.boxes, r.kinds) for r in field_set.records])
+    return sets
+
+
+@pytest.fixture(scope="module")
+def cells(leuko_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """C-NMC as the training had it: patients that share a cell are one group."""
+    folder = tmp_path_factory.mktemp("import") / "cnmc2019"
+    import_cells(read_strictly(compact_cells(leuko_data / "cnmc2019")), folder, name="cnmc2019")
+    return folder
+
+
 class TestDetector:
     """What the daemon reports of real fields, at its own thresholds and arithmetic."""
-
-    @pytest.fixture(scope="class")
-    def reported(self, models: Models, leuko_data):
-        sets = {}
-        for field_set in read_field_sets(leuko_data, "val"):
-            found: list[Detections] = [
-                models.detect(read_picture(r.image)) for r in field_set.records
-            ]
-            sets[field_set.name] = (found, [(r.boxes, r.kinds) for r in field_set.records])
-        return sets
 
     @pytest.mark.parametrize("name", ["bccd/val", "txl-pbc/val"])
     def test_mean_average_precision(self, reported, name):
@@ -77,14 +85,6 @@ class TestDetector:
 
 class TestClassifier:
     """What the daemon says of cells of patients that no training saw."""
-
-    @pytest.fixture(scope="class")
-    def cells(self, leuko_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        """C-NMC as the training had it: patients that share a cell are one group."""
-        folder = tmp_path_factory.mktemp("import") / "cnmc2019"
-        published = read_strictly(compact_cells(leuko_data / "cnmc2019"))
-        import_cells(published, folder, name="cnmc2019")
-        return folder
 
     def test_no_patient_is_on_both_sides(self, models: Models, cells: Path) -> None:
         groups = sorted({cell.group for cell in of_split(read_manifest(cells), "train")})
