@@ -50,7 +50,12 @@ _WEIGHTED = {"Conv", "Gemm", "MatMul"}
 
 
 def quantise(
-    source: Path, file: Path, pictures: Iterable[NDArray[np.uint8]], recipe: Int8Recipe
+    source: Path,
+    file: Path,
+    pictures: Iterable[NDArray[np.uint8]],
+    recipe: Int8Recipe,
+    *,
+    digest: str,
 ) -> None:
     """Write ``source``, a float32 graph of one input, to ``file`` with INT8 arithmetic.
 
@@ -59,6 +64,7 @@ def quantise(
         file: where to write; replaced only when the quantised graph is sound.
         pictures: batches for calibration, uint8 ``[N, H, W, 3]``, as the daemon makes them.
         recipe: how ranges are chosen, and what stays in float.
+        digest: names the list of pictures; it goes into the file.
 
     Raises:
         ExportError: too few pictures, or the graph cannot be quantised.
@@ -104,7 +110,7 @@ def quantise(
                     "CalibPercentile": 99.999,
                 },
             )
-        _tidy(partial, source)
+        _tidy(partial, source, f"{recipe}; sha256:{digest}")
         partial.replace(file)
     except ExportError:
         raise
@@ -166,7 +172,7 @@ def _single(batches: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]
             yield batch[index : index + 1]
 
 
-def _tidy(file: Path, source: Path) -> None:
+def _tidy(file: Path, source: Path, calibration: str) -> None:
     """The metadata of ``source`` with another precision, and nothing that tells where it was made.
 
     The same weights and pictures give the same bytes.
@@ -177,6 +183,7 @@ def _tidy(file: Path, source: Path) -> None:
     for entry in original.metadata_props:
         value = "int8" if entry.key == "leukoedge.precision" else entry.value
         model.metadata_props.add(key=entry.key, value=value)
+    model.metadata_props.add(key="leukoedge.calibration", value=calibration)
     model.ClearField("doc_string")
     del model.graph.value_info[:]
     onnx.checker.check_model(model, full_check=True)

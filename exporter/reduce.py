@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import onnx
-
 from edge_daemon.contract.bundle import RoleName
 from exporter.examples import Examples
 from exporter.gate import Verdict
@@ -29,9 +27,9 @@ def reduce_to_int8(
         ExportError: the graph cannot be quantised, or there are too few pictures.
     """
     float32 = examples.measure(ReferenceSession(source).run)
+    digest = examples.calibration_digest()
     for recipe in RECIPES:
-        quantise(source, file, examples.calibration(), recipe)
-        _note_calibration(file, recipe, examples.calibration_digest())
+        quantise(source, file, examples.calibration(), recipe, digest=digest)
         reduced = examples.measure(ReferenceSession(file).run)
         verdict = Verdict(role, "int8", str(recipe), float32, reduced)
         tell(str(verdict))
@@ -39,10 +37,3 @@ def reduce_to_int8(
             return verdict
         file.unlink()
     return verdict
-
-
-def _note_calibration(file: Path, recipe: Int8Recipe, digest: str) -> None:
-    """Write into the graph what its ranges were made from."""
-    model = onnx.load(file)
-    model.metadata_props.add(key="leukoedge.calibration", value=f"{recipe}; sha256:{digest}")
-    file.write_bytes(model.SerializeToString(deterministic=True))

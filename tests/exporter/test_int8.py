@@ -18,10 +18,16 @@ from exporter.bundle import verify_bundle, write_bundle
 from exporter.errors import ExportError
 from exporter.examples import Network
 from exporter.gate import Measured
-from exporter.int8 import Int8Recipe, answering_nodes, quantise
+from exporter.int8 import Int8Recipe, answering_nodes
+from exporter.int8 import quantise as quantise_with
 from exporter.reduce import RECIPES
 from exporter.rendered import rendered_inputs
 from tests.exporter.small_models import CLASSIFIER, small_draft
+
+
+def quantise(source: Path, file: Path, pictures: RenderedCells, recipe: Int8Recipe) -> None:
+    digest = pictures.calibration_digest()
+    quantise_with(source, file, pictures.calibration(), recipe, digest=digest)
 
 
 class RenderedCells:
@@ -110,7 +116,7 @@ def test_the_same_pictures_give_the_same_bytes(bundle: Path, tmp_path: Path) -> 
         quantise(
             bundle / "classifier.fp32.onnx",
             file,
-            RenderedCells().calibration(),
+            RenderedCells(),
             Int8Recipe("minmax"),
         )
     assert files[0].read_bytes() == files[1].read_bytes()
@@ -132,13 +138,13 @@ def test_a_precision_that_loses_blasts_does_not_ship(tmp_path: Path) -> None:
 
 def test_what_shall_stay_in_float_does(bundle: Path, tmp_path: Path) -> None:
     source = bundle / "classifier.fp32.onnx"
-    quantise(source, tmp_path / "a.onnx", RenderedCells().calibration(), Int8Recipe("minmax", 1))
+    quantise(source, tmp_path / "a.onnx", RenderedCells(), Int8Recipe("minmax", 1))
     nodes = [node.op_type for node in onnx.load(tmp_path / "a.onnx").graph.node]
     assert "QuantizeLinear" not in nodes  # one convolution is all there is
 
 
 def test_too_few_pictures_are_no_calibration(bundle: Path, tmp_path: Path) -> None:
-    few = RenderedCells(pictures=20).calibration()
+    few = RenderedCells(pictures=20)
     with pytest.raises(ExportError, match=r"20 pictures are too few .*50 are needed"):
         quantise(bundle / "classifier.fp32.onnx", tmp_path / "few.onnx", few, Int8Recipe("minmax"))
     assert list(tmp_path.iterdir()) == []

@@ -7,6 +7,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
+
+from trainer.classifier.config import ClassifierConfig
+from trainer.models.classifier import ClassifierGeometry
+from trainer.models.efficientnet_lite import EfficientNetLite0
 
 _PLASMA, _RED, _NUCLEUS = (205, 215, 232), (150, 150, 205), (140, 50, 100)  # BGR
 
@@ -41,6 +46,28 @@ def write_sets(data: Path) -> None:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
+
+
+def small_classifier(data: Path) -> ClassifierConfig:
+    """The sets and random weights in ``data``, and a training on them that takes seconds."""
+    write_sets(data)
+    weights = data / "weights.pt"
+    torch.manual_seed(0)
+    torch.save(EfficientNetLite0().state_dict(), weights)
+    return ClassifierConfig(
+        data=data,
+        weights=weights,
+        geometry=ClassifierGeometry(size=40, visible=32),
+        mask_epochs=1,
+        linear_views=1,
+        epochs=2,
+        crops_per_epoch=8,
+        batch=4,
+        evaluate_every=1,
+        rendered_cells=2,
+        rendered_fields=1,
+        workers=0,
+    )
 
 
 def _frame() -> tuple[np.ndarray, dict[str, list[tuple[int, int, int, int]]]]:

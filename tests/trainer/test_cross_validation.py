@@ -7,19 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from rich.console import Console
 
 from edge_daemon.errors import DataError
-from tests.trainer.small_sets import write_sets
+from tests.trainer.small_sets import small_classifier
 from trainer.classifier.config import ClassifierConfig
 from trainer.classifier.groups import trained_on
 from trainer.compare import METRICS, compare
 from trainer.cross_validation import PREDICTIONS, cross_validate
 from trainer.data.cnmc import read_manifest
 from trainer.detector.config import DetectorConfig
-from trainer.models.classifier import ClassifierGeometry
-from trainer.models.efficientnet_lite import EfficientNetLite0
 from trainer.predictions import Predictions, load_predictions
 
 QUIET = Console(quiet=True)
@@ -27,24 +24,7 @@ QUIET = Console(quiet=True)
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> ClassifierConfig:
-    data = tmp_path_factory.mktemp("data")
-    write_sets(data)
-    torch.manual_seed(0)
-    torch.save(EfficientNetLite0().state_dict(), data / "weights.pt")
-    return ClassifierConfig(
-        data=data,
-        weights=data / "weights.pt",
-        folds=2,
-        geometry=ClassifierGeometry(size=40, visible=32),
-        mask_epochs=1,
-        linear_views=1,
-        epochs=2,
-        crops_per_epoch=4,
-        batch=4,
-        rendered_cells=1,
-        rendered_fields=1,
-        workers=0,
-    )
+    return replace(small_classifier(tmp_path_factory.mktemp("data")), folds=2)
 
 
 @pytest.fixture(scope="module")

@@ -9,26 +9,20 @@ import pytest
 import torch
 
 from edge_daemon.contract.terms import CLASSES
-from tests.trainer.small_sets import write_sets
+from tests.trainer.small_sets import small_classifier
 from trainer.classifier.config import ClassifierConfig
 from trainer.classifier.groups import trained_on
 from trainer.classifier.shown import shown_crops
 from trainer.data.composite_crops import CropMix, crops_on_black
-from trainer.models.classifier import ClassifierGeometry
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> ClassifierConfig:
-    data = tmp_path_factory.mktemp("data")
-    write_sets(data)
-    return ClassifierConfig(
-        data=data,
-        geometry=ClassifierGeometry(size=40, visible=32),
+    return replace(
+        small_classifier(tmp_path_factory.mktemp("data")),
         linear_views=2,
         mix=CropMix(normal_blood=0.1, rendered=0.1),
         rendered_cells=4,
-        rendered_fields=1,
-        workers=0,
     )
 
 

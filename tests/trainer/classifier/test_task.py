@@ -11,13 +11,11 @@ from rich.console import Console
 
 from edge_daemon.contract.roles import ClassifierRole
 from edge_daemon.errors import DataError
-from tests.trainer.small_sets import write_sets
+from tests.trainer.small_sets import small_classifier
 from trainer.classifier.config import ClassifierConfig
 from trainer.classifier.evaluate import describe, evaluate_run
 from trainer.classifier.groups import held_out, trained_on
 from trainer.classifier.task import ClassifierTask
-from trainer.models.classifier import ClassifierGeometry
-from trainer.models.efficientnet_lite import EfficientNetLite0
 from trainer.training.loop import train
 from trainer.training.parallel import Ranks
 from trainer.training.run_folder import RunFolder
@@ -27,26 +25,7 @@ QUIET = Console(quiet=True)
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> ClassifierConfig:
-    data = tmp_path_factory.mktemp("data")
-    write_sets(data)
-    weights = data / "weights.pt"
-    torch.manual_seed(0)
-    torch.save(EfficientNetLite0().state_dict(), weights)
-    return ClassifierConfig(
-        data=data,
-        weights=weights,
-        geometry=ClassifierGeometry(size=40, visible=32),
-        mask_epochs=1,
-        linear_views=1,
-        epochs=3,
-        crops_per_epoch=8,
-        batch=4,
-        evaluate_every=1,
-        rendered_cells=2,
-        rendered_fields=1,
-        threads=1,
-        workers=0,
-    )
+    return replace(small_classifier(tmp_path_factory.mktemp("data")), epochs=3)
 
 
 @pytest.fixture(scope="module")
