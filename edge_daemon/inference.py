@@ -1,12 +1,13 @@
 """The networks of a bundle, opened, proven and ready: pixels in, detections and verdicts out.
 
-The one place where a bundle, an engine and the reading of outputs meet. It belongs to the thread
-that opened it, as its engines do.
+The one place where a bundle, an engine and the reading of outputs meet. The networks belong to the
+thread that opened them, as its engines do; what is said to be for any thread touches no network.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
 
 import numpy as np
@@ -25,6 +26,18 @@ from edge_daemon.vision.detect import Detections, decode, letterbox
 
 BATCH = 32
 """Crops classified at once: larger batches gain nothing on two cores and cost memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class DetectorInput:
+    """A frame letterboxed for the detector."""
+
+    image: npt.NDArray[np.uint8]
+    """uint8 ``[1, input_height, input_width, 3]``."""
+    scale: float
+    """Input pixels per frame pixel."""
+    frame_height: int
+    frame_width: int
 
 
 class Models:
@@ -73,14 +86,17 @@ class Models:
         engines = {e.name for e in (self._detector, self._classifier) if e is not None}
         return f"{self.bundle.label} on {', '.join(sorted(engines))}"
 
-    def detect(self, pixels: npt.NDArray[np.uint8]) -> Detections:
-        """The cells of a frame (RGB uint8 ``[h, w, 3]``)."""
+    def scaled(self, pixels: npt.NDArray[np.uint8]) -> DetectorInput:
+        """A frame (RGB uint8 ``[h, w, 3]``) as the detector takes it. Any thread may ask."""
+        image, scale = letterbox(pixels, self.detector_role)
+        return DetectorInput(image, scale, pixels.shape[0], pixels.shape[1])
+
+    def detect(self, view: DetectorInput) -> Detections:
+        """The cells of the frame that ``view`` was made of, in pixels of the frame."""
         if self._detector is None:
             raise EngineError("the detector was not opened")
-        role = self.detector_role
-        image, scale = letterbox(pixels, role)
-        height, width = pixels.shape[:2]
-        return decode(self._detector.run({"image": image}), role, scale, height, width)
+        outputs = self._detector.run({"image": view.image})
+        return decode(outputs, self.detector_role, view.scale, view.frame_height, view.frame_width)
 
     def classify(self, crops: npt.NDArray[np.uint8]) -> Verdicts:
         """What the classifier says about crops (RGB uint8 ``[N, size, size, 3]``)."""

@@ -1,6 +1,7 @@
 """The one path of a frame, top to bottom.
 
-    quality gate -> detector -> scale -> crops -> classifier (one batch) -> slide map
+    quality gate, letterbox | detector -> scale -> crops -> classifier (one batch) -> slide map
+                    prepare | finish
 
 Whatever a source hands out comes back as :class:`Findings` with exactly one outcome:
 
@@ -17,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -26,7 +27,7 @@ import numpy.typing as npt
 
 from edge_daemon.contract.findings import CellResult, FrameQuality, ScaleOrigin, StagePoint
 from edge_daemon.contract.terms import KINDS, CellLabel, Outcome
-from edge_daemon.inference import Models
+from edge_daemon.inference import DetectorInput, Models
 from edge_daemon.sources.base import Captured, DroppedFrame, Frame, UnreadableFrame
 from edge_daemon.vision.classify import Verdicts
 from edge_daemon.vision.crops import crop_cells
@@ -37,6 +38,8 @@ from edge_daemon.vision.scale import estimate_um_per_px
 from edge_daemon.vision.slide_map import SlideMap
 
 log = logging.getLogger(__name__)
+
+_FRAME_FAILED = "frame %d of %s failed"
 
 NUCLEATED_CELL_UM = 12.0
 """Assumed diameter of a nucleated cell where neither camera, red cells nor earlier frames tell the
@@ -64,11 +67,21 @@ class Findings:
     cells: tuple[CellResult, ...] = ()
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prepared:
+    """A captured frame on its way: what could be said of it and done to it without a network."""
+
+    captured: Captured
+    findings: Findings
+    """Final without a ``view``; with one, what the gate measured, still without an outcome."""
+    view: DetectorInput | None = None
+
+
 class Stopwatch:
     """Milliseconds per stage of one frame, by the monotonic clock."""
 
-    def __init__(self) -> None:
-        self.timings_ms: dict[str, float] = {}
+    def __init__(self, before: Mapping[str, float] | None = None) -> None:
+        self.timings_ms: dict[str, float] = dict(before or {})
 
     @contextmanager
     def time(self, stage: str) -> Iterator[None]:
@@ -82,7 +95,10 @@ class Stopwatch:
 
 
 class Pipeline:
-    """Analyses the frames of one slide in order. Belongs to the thread that owns the models."""
+    """Analyses the frames of one slide in order. Belongs to the thread that owns the models.
+
+    Its first half may run in another thread, one frame ahead: :mod:`edge_daemon.screening`.
+    """
 
     def __init__(self, models: Models, quality: QualityThresholds | None = None) -> None:
         self.slide_map = SlideMap()
@@ -92,50 +108,54 @@ class Pipeline:
 
     def process(self, captured: Captured) -> Findings:
         """Give a captured frame its one outcome. Never raises for what is wrong with a frame."""
-        start = Findings(
-            frame=captured.index,
-            field=captured.field,
-            source=captured.source,
-            captured_at=captured.captured_at,
-            outcome="failed",
-        )
-        if isinstance(captured, UnreadableFrame):
-            return dataclasses.replace(start, reason=captured.reason)
-        if isinstance(captured, DroppedFrame):
-            return dataclasses.replace(start, outcome="dropped", reason=captured.reason)
-        height, width = captured.pixels.shape[:2]
-        stage = captured.stage
-        start = dataclasses.replace(
-            start,
-            width=width,
-            height=height,
-            stage=None if stage is None else StagePoint(**vars(stage)),
-        )
+        return self.finish(self.prepare(captured))
+
+    def prepare(self, captured: Captured) -> Prepared:
+        """The first half of :meth:`process`, which needs no network and may run in any thread."""
+        findings = _begin(captured)
+        if not isinstance(captured, Frame):
+            return Prepared(captured, findings)
         watch = Stopwatch()
         try:
-            return self._analyse(captured, start, watch)
+            with watch.time("quality"):
+                quality = assess(captured.pixels, self._quality)
+            findings = dataclasses.replace(
+                findings,
+                timings_ms=watch.timings_ms,
+                quality=FrameQuality(
+                    focus=quality.focus,
+                    exposure=quality.exposure,
+                    clipped_fraction=quality.clipped_fraction,
+                    foreground_fraction=quality.foreground_fraction,
+                ),
+            )
+            if quality.reason is not None:
+                findings = dataclasses.replace(findings, outcome="rejected", reason=quality.reason)
+                return Prepared(captured, findings)
+            with watch.time("scale"):
+                view = self._models.scaled(captured.pixels)
         except Exception as error:  # one frame's failure must not end the slide
-            log.exception("frame %d of %s failed", captured.index, captured.source)
-            reason = f"analysis failed: {type(error).__name__}: {error}"[:500]
-            return dataclasses.replace(start, reason=reason, timings_ms=watch.timings_ms)
+            log.exception(_FRAME_FAILED, captured.index, captured.source)
+            return Prepared(captured, _failed(findings, error, watch))
+        return Prepared(captured, findings, view)
 
-    def _analyse(self, frame: Frame, start: Findings, watch: Stopwatch) -> Findings:
-        with watch.time("quality"):
-            quality = assess(frame.pixels, self._quality)
-        start = dataclasses.replace(
-            start,
-            timings_ms=watch.timings_ms,
-            quality=FrameQuality(
-                focus=quality.focus,
-                exposure=quality.exposure,
-                clipped_fraction=quality.clipped_fraction,
-                foreground_fraction=quality.foreground_fraction,
-            ),
-        )
-        if quality.reason is not None:
-            return dataclasses.replace(start, outcome="rejected", reason=quality.reason)
+    def finish(self, prepared: Prepared) -> Findings:
+        """The second half of :meth:`process`: in the thread of the models, in order of capture."""
+        frame, findings = prepared.captured, prepared.findings
+        if prepared.view is None or not isinstance(frame, Frame):
+            return findings
+        watch = Stopwatch(findings.timings_ms)
+        try:
+            return self._analyse(frame, prepared.view, findings, watch)
+        except Exception as error:  # one frame's failure must not end the slide
+            log.exception(_FRAME_FAILED, frame.index, frame.source)
+            return _failed(findings, error, watch)
+
+    def _analyse(
+        self, frame: Frame, view: DetectorInput, findings: Findings, watch: Stopwatch
+    ) -> Findings:
         with watch.time("detect"):
-            found = self._models.detect(frame.pixels)
+            found = self._models.detect(view)
         um_per_px, origin = self._scale(frame, found)
         nucleated = np.flatnonzero(found.kinds == KINDS.index("wbc"))
         with watch.time("classify"):
@@ -148,8 +168,9 @@ class Pipeline:
             sightings = _sightings(found, nucleated, verdicts)
             ids = self.slide_map.add(placement, sightings)
         return dataclasses.replace(
-            start,
+            findings,
             outcome="analysed",
+            timings_ms=watch.timings_ms,
             um_per_px=um_per_px,
             um_per_px_from=origin,
             saturated=found.saturated,
@@ -186,6 +207,36 @@ class Pipeline:
             unsure: CellLabel = "uncertain"
             return Verdicts(verdicts.p_blast, tuple(unsure for _ in boxes))
         return verdicts
+
+
+def _begin(captured: Captured) -> Findings:
+    """What a captured frame says of itself; ``failed`` until more is known."""
+    start = Findings(
+        frame=captured.index,
+        field=captured.field,
+        source=captured.source,
+        captured_at=captured.captured_at,
+        outcome="failed",
+    )
+    if isinstance(captured, UnreadableFrame):
+        return dataclasses.replace(start, reason=captured.reason)
+    if isinstance(captured, DroppedFrame):
+        return dataclasses.replace(start, outcome="dropped", reason=captured.reason)
+    height, width = captured.pixels.shape[:2]
+    stage = captured.stage
+    return dataclasses.replace(
+        start,
+        width=width,
+        height=height,
+        stage=None if stage is None else StagePoint(**vars(stage)),
+    )
+
+
+def _failed(findings: Findings, error: Exception, watch: Stopwatch) -> Findings:
+    reason = f"analysis failed: {type(error).__name__}: {error}"[:500]
+    return dataclasses.replace(
+        findings, outcome="failed", reason=reason, timings_ms=watch.timings_ms
+    )
 
 
 def _sightings(

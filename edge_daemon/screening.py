@@ -2,6 +2,9 @@
 
 One function, used by ``run``, ``replay`` and ``demo`` alike. It returns when the source ends, when
 ``stop`` is set, or when the source breaks; in each case with the slide's last standing reported.
+
+While the networks look at one frame, the next is read, judged and scaled in a second thread; never
+more than that one, so that a live view shows what lies under the objective now.
 """
 
 from __future__ import annotations
@@ -9,7 +12,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 
+from edge_daemon.ahead import ahead
 from edge_daemon.contract.messages import FrameResult, SlideSummary
 from edge_daemon.errors import SourceError
 from edge_daemon.pipeline import Pipeline
@@ -34,12 +39,13 @@ def screen(
     """Screen one slide.
 
     Args:
-        source: an entered source; iterated to its end.
-        pipeline: analyses the frames, in the calling thread.
+        source: an entered source; iterated to its end, in another thread.
+        pipeline: its networks run in the calling thread.
         session: the ledger of the slide.
         reporter: where results go.
         on_frame: called with every result and what it is of, for a progress bar or a picture.
-        stop: set from elsewhere to end the slide before its source does.
+        stop: set from elsewhere to end the slide before its source does; what the source has
+            handed out by then still gets its outcome.
         clock: seconds, monotonic.
 
     Returns:
@@ -49,20 +55,19 @@ def screen(
         SourceError: the source broke; the final summary has been reported as incomplete.
     """
     next_summary = clock() + SUMMARY_EVERY_S
-    complete = True
+    stopped = threading.Event().is_set if stop is None else stop.is_set
     try:
-        for captured in source:
-            findings = pipeline.process(captured)
-            session.enter(findings)
-            pixels = captured.pixels if isinstance(captured, Frame) else None
-            on_frame(reporter.frame(findings, pixels), captured)
-            if clock() >= next_summary:
-                reporter.standing(session.standing())
-                next_summary = clock() + SUMMARY_EVERY_S
-            if stop is not None and stop.is_set():
-                complete = False
-                break
+        with closing(ahead(source, pipeline.prepare, stopped)) as frames:
+            for prepared in frames:
+                captured = prepared.captured
+                findings = pipeline.finish(prepared)
+                session.enter(findings)
+                pixels = captured.pixels if isinstance(captured, Frame) else None
+                on_frame(reporter.frame(findings, pixels), captured)
+                if clock() >= next_summary:
+                    reporter.standing(session.standing())
+                    next_summary = clock() + SUMMARY_EVERY_S
     except SourceError:
         reporter.standing(session.standing(ended=True, complete=False))
         raise
-    return reporter.standing(session.standing(ended=True, complete=complete))
+    return reporter.standing(session.standing(ended=True, complete=not stopped()))

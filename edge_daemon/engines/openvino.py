@@ -31,6 +31,8 @@ class OpenVinoEngine(CheckedEngine):
             "PERFORMANCE_HINT": "LATENCY",  # one frame at a time, all threads on it
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
+            # The next frame is read beside the networks: a thread bound to a core waits for it.
+            "ENABLE_CPU_PINNING": False,
             # Dynamic batches would otherwise keep one compiled kernel set per size seen.
             "CPU_RUNTIME_CACHE_CAPACITY": 16,
         }

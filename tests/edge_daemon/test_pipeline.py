@@ -51,6 +51,7 @@ def test_boxes_are_in_pixels_of_the_frame(pipeline):
 def test_every_stage_is_timed(pipeline):
     assert set(pipeline.process(frame()).timings_ms) == {
         "quality",
+        "scale",
         "detect",
         "classify",
         "register",
@@ -95,6 +96,23 @@ def test_what_breaks_in_one_frame_is_that_frames_outcome(pipeline, models, monke
         found = pipeline.process(frame())
     assert found.outcome == "failed"
     assert found.reason == "analysis failed: RuntimeError: out of memory"
+    assert pipeline.process(frame(1)).outcome == "analysed"
+
+
+@pytest.mark.parametrize("what", ["assess", "scaled"])
+def test_what_breaks_before_the_networks_is_that_frames_outcome_too(
+    pipeline, models, monkeypatch, what
+):
+    def breaks(*_: object) -> None:
+        raise MemoryError("no room")
+
+    with monkeypatch.context() as patch:
+        if what == "assess":
+            patch.setattr("edge_daemon.pipeline.assess", breaks)
+        else:
+            patch.setattr(models, "scaled", breaks)
+        found = pipeline.process(frame())
+    assert (found.outcome, found.reason) == ("failed", "analysis failed: MemoryError: no room")
     assert pipeline.process(frame(1)).outcome == "analysed"
 
 

@@ -119,6 +119,39 @@ def test_a_stop_ends_the_slide_incomplete(desk):
     assert summary.ended_at is not None
 
 
+def test_what_was_read_ahead_when_the_stop_came_is_in_the_ledger(desk):
+    stop, handed_out = threading.Event(), []
+
+    class Stopping(Listed):
+        def __iter__(self):
+            for captured in super().__iter__():
+                handed_out.append(captured.index)
+                if captured.index == 2:
+                    stop.set()
+                yield captured
+
+    summary = desk.screen(Stopping(*(frame(i) for i in range(9))), stop=stop)
+    assert [f.frame for f in desk.frames] == handed_out
+    assert len(handed_out) in (3, 4)
+    assert not summary.complete
+
+
+def test_frames_are_read_and_judged_beside_the_thread_that_owns_the_networks(desk, monkeypatch):
+    threads = {"prepare": set(), "finish": set()}
+    for half, seen in threads.items():
+        whole = getattr(desk.pipeline, half)
+
+        def noted(given, whole=whole, seen=seen):
+            seen.add(threading.get_ident())
+            return whole(given)
+
+        monkeypatch.setattr(desk.pipeline, half, noted)
+    desk.screen(Listed(*(frame(i) for i in range(5))))
+    assert threads["finish"] == {threading.get_ident()}
+    assert len(threads["prepare"]) == 1
+    assert threads["prepare"].isdisjoint(threads["finish"])
+
+
 def test_a_source_that_breaks_leaves_an_incomplete_summary(models, tmp_path):
     with Outbox(tmp_path / "outbox.db") as outbox:
         desk = Desk(models, outbox)

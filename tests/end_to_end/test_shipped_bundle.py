@@ -53,7 +53,9 @@ def reported(models: Models, leuko_data: Path):
     """Of each validation set what the daemon reports, and what is marked."""
     sets = {}
     for field_set in read_field_sets(leuko_data, "val"):
-        found: list[Detections] = [models.detect(read_picture(r.image)) for r in field_set.records]
+        found: list[Detections] = [
+            models.detect(models.scaled(read_picture(r.image))) for r in field_set.records
+        ]
         sets[field_set.name] = (found, [(r.boxes, r.kinds) for r in field_set.records])
     return sets
 
