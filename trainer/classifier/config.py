@@ -9,7 +9,12 @@ from typing import Literal, TypeAlias
 from edge_daemon.errors import DataError
 from trainer.data.composite_crops import CropMix
 from trainer.models.backbones import BackboneName
-from trainer.models.classifier import ARCHITECTURES, ClassifierGeometry, Depths
+from trainer.models.classifier import (
+    ARCHITECTURES,
+    WITH_COLOURS,
+    ClassifierGeometry,
+    Depths,
+)
 
 Initial: TypeAlias = Literal["imagenet", "none"] | Path
 """What a backbone starts from: published ImageNet weights, random ones, or those in a file."""
@@ -25,6 +30,9 @@ class ClassifierConfig:
     """Name in :data:`trainer.models.classifier.ARCHITECTURES`."""
     depths: Depths | None = None
     """Backbones and stages of one's own, in place of the architecture's."""
+    colours: bool | None = None
+    """Whether the cell's colours are counted beside the backbones; ``None``: as the architecture
+    does."""
     weights: Initial = "imagenet"
     start_from: dict[BackboneName, Path] = field(default_factory=dict)
     """Of a backbone the run whose trained weights it starts from, in place of ``weights``."""
@@ -93,3 +101,8 @@ class ClassifierConfig:
     def read_depths(self) -> Depths:
         """Backbones and the stages that are read, whichever way they were given."""
         return self.depths or ARCHITECTURES[self.architecture]
+
+    @property
+    def counts_colours(self) -> bool:
+        """Whether colours are counted, whichever way that was decided."""
+        return self.architecture in WITH_COLOURS if self.colours is None else self.colours

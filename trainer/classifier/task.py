@@ -153,7 +153,7 @@ class ClassifierTask:
             tick(step + 1, len(joined))
         features, truth, weight = torch.cat(joined), torch.cat(labels), torch.cat(weights)
         network.fusion.settle(features)
-        standardised = (features - network.fusion.mean) / network.fusion.deviation
+        standardised = network.fusion(features)
         with torch.enable_grad():
             slope, bias = fit_linear(
                 standardised,
@@ -229,7 +229,7 @@ def _crops_of_epoch(
 
 def _first_network(config: ClassifierConfig) -> CellClassifier:
     """The network before the first step, each backbone from where it is to start."""
-    network = CellClassifier(config.read_depths, config.dropout)
+    network = CellClassifier(config.read_depths, config.dropout, colours=config.counts_colours)
     for name, backbone in network.looking():
         if name in config.start_from:
             state = _trained_backbone(name, config.start_from[name])

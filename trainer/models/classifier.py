@@ -3,8 +3,9 @@
 A small network finds the cell in the middle of the crop and blackens the rest
 (:mod:`trainer.models.cell_mask`). One backbone or two look at what is left; their features of
 several depths, read over the cell, are joined (:mod:`trainer.models.depth_fusion`) and weighed by
-one linear layer. Which backbones and which depths is the architecture; all else is the same for
-all, so that a comparison compares just that.
+one linear layer. Which backbones and which depths is the architecture, and whether the cell's
+colours are counted beside them (:mod:`trainer.models.cell_colours`); all else is the same for all,
+so that a comparison compares just that.
 
 The network looks at the middle of a crop only. A crop shows ``crop_um`` (19.8 um), the square of a
 published single-cell picture; 95 % of the cells fit into the middle four fifths of it, so the rest
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 from edge_daemon.contract.terms import CLASSES
 from edge_daemon.errors import DataError
 from trainer.models.backbones import Backbone, BackboneName, build_backbone
+from trainer.models.cell_colours import CellColours
 from trainer.models.cell_mask import CellMask
 from trainer.models.depth_fusion import DepthFusion
 from trainer.models.efficientnet_lite import PIXEL_MEAN, PIXEL_STD, normalise
@@ -40,6 +42,10 @@ ARCHITECTURES: Mapping[str, Depths] = {
 }
 """``edge`` runs on the device; ``vgg19`` and ``resnet50`` read their last stage, as is usual in
 transfer learning; ``hybrid`` joins features of both from several depths."""
+
+WITH_COLOURS = frozenset({"edge"})
+"""Architectures that count colours. The study's three compare what backbones read, and nothing
+else."""
 
 _BLACK = -PIXEL_MEAN / PIXEL_STD
 """A black pixel after normalisation."""
@@ -72,12 +78,16 @@ class CellClassifier(nn.Module):
     Input is normalised float ``[N, 3, S, S]`` (see :func:`normalise`), S a multiple of 32.
     """
 
-    def __init__(self, depths: Depths | None = None, dropout: float = 0.3) -> None:
+    def __init__(
+        self, depths: Depths | None = None, dropout: float = 0.3, *, colours: bool = True
+    ) -> None:
         super().__init__()
         self.depths = dict(depths or ARCHITECTURES["edge"])
         self.mask = CellMask()
+        self.colours = CellColours() if colours else None
         self.backbones = nn.ModuleDict({name: build_backbone(name) for name in self.depths})
-        self.fusion = DepthFusion(_channels(self.backbones, self.depths))
+        more = CellColours.width if colours else 0
+        self.fusion = DepthFusion(_channels(self.backbones, self.depths), more)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(self.fusion.width, len(CLASSES))
         self._mask_held = False
@@ -102,14 +112,6 @@ class CellClassifier(nn.Module):
 
     def joined(self, x: Tensor) -> Tensor:
         """The features before standardisation, float ``[N, fusion.width]``."""
-        return self.fusion.joined(*self._seen(x))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Class logits, float ``[N, 2]``."""
-        logits: Tensor = self.fc(self.dropout(self.fusion(*self._seen(x))))
-        return logits
-
-    def _seen(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         mask = self.mask(x).sigmoid()
         blackened = _BLACK + (x - _BLACK) * mask
         features = [
@@ -117,7 +119,13 @@ class CellClassifier(nn.Module):
             for name, backbone in self.looking()
             for feature in backbone.stage_outputs(blackened, self.depths[name])
         ]
-        return features, mask
+        colours = None if self.colours is None else self.colours(x, mask)
+        return self.fusion.joined(features, mask, colours)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Class logits, float ``[N, 2]``."""
+        logits: Tensor = self.fc(self.dropout(self.fusion(self.joined(x))))
+        return logits
 
 
 class ClassifierGraph(nn.Module):
@@ -144,6 +152,7 @@ def saved_classifier(network: CellClassifier, geometry: ClassifierGeometry) -> d
     """What :func:`load_classifier` reads."""
     return {
         "depths": {name: list(stages) for name, stages in network.depths.items()},
+        "colours": network.colours is not None,
         "geometry": asdict(geometry),
         "weights": network.state_dict(),
     }
@@ -158,7 +167,7 @@ def load_classifier(checkpoint: Path) -> ClassifierGraph:
     try:
         geometry = ClassifierGeometry(**saved["geometry"])
         depths = {name: tuple(stages) for name, stages in saved["depths"].items()}
-        network = CellClassifier(depths)
+        network = CellClassifier(depths, colours=saved["colours"])
         network.load_state_dict(saved["weights"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         what = str(error).splitlines()[0]

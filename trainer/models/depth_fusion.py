@@ -33,6 +33,8 @@ def read_over_cell(feature: Tensor, mask: Tensor) -> Tensor:
 class DepthFusion(nn.Module):
     """Joins what :func:`read_over_cell` reads at several depths with the area of the cell.
 
+    ``more`` further numbers of each cell, read elsewhere, may stand beside them.
+
     Each joined feature is brought to mean 0 and deviation 1 over the training crops (the fixed
     buffers ``mean`` and ``deviation``, see :meth:`settle`), so that no depth outweighs another.
     """
@@ -40,29 +42,33 @@ class DepthFusion(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, channels: Sequence[int]) -> None:
+    def __init__(self, channels: Sequence[int], more: int = 0) -> None:
         super().__init__()
-        self.width = 2 * sum(channels) + 2
+        self.width = 2 * sum(channels) + 2 + more
         self.register_buffer("mean", torch.zeros(self.width))
         self.register_buffer("deviation", torch.ones(self.width))
 
-    def joined(self, features: Sequence[Tensor], mask: Tensor) -> Tensor:
+    def joined(
+        self, features: Sequence[Tensor], mask: Tensor, more: Tensor | None = None
+    ) -> Tensor:
         """The features side by side as they are, float ``[N, width]``.
 
-        The last two are the area, as a share of the crop, and its square root.
+        Behind them the area, as a share of the crop, and its square root; then ``more``, float
+        ``[N, more]``.
         """
         area = mask.mean((1, 2, 3))[:, None]
         read = [read_over_cell(feature, mask) for feature in features]
-        return torch.cat([*read, area, (area + 1e-6).sqrt()], dim=1)
+        further = [] if more is None else [more]
+        return torch.cat([*read, area, (area + 1e-6).sqrt(), *further], dim=1)
 
     def settle(self, joined: Tensor) -> None:
         """Take mean and deviation from ``joined``, float ``[M, width]``, of many crops."""
         self.mean.copy_(joined.mean(0))
         self.deviation.copy_(joined.std(0).clamp(min=1e-4))
 
-    def forward(self, features: Sequence[Tensor], mask: Tensor) -> Tensor:
-        """Standardised features, float ``[N, width]``."""
-        return (self.joined(features, mask) - self.mean) / self.deviation
+    def forward(self, joined: Tensor) -> Tensor:
+        """What :meth:`joined` returned, standardised, float ``[N, width]``."""
+        return (joined - self.mean) / self.deviation
 
 
 def fit_linear(

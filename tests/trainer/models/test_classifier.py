@@ -78,6 +78,15 @@ def test_a_checkpoint_loads_as_it_was_saved(graph: ClassifierGraph, tmp_path: Pa
         assert torch.equal(loaded(batch), graph(batch))
 
 
+@pytest.mark.parametrize("colours", [True, False])
+def test_whether_colours_are_counted_is_saved_too(tmp_path: Path, colours: bool) -> None:
+    network = CellClassifier(colours=colours)
+    save_checkpoint(saved_classifier(network, GEOMETRY), tmp_path / "best.pt")
+    loaded = load_classifier(tmp_path / "best.pt").network
+    assert (loaded.colours is not None) == colours
+    assert loaded.fusion.width == network.fusion.width
+
+
 def test_a_checkpoint_of_something_else_is_refused_in_one_line(tmp_path: Path) -> None:
     save_checkpoint({"weights": {}, "geometry": asdict(GEOMETRY)}, tmp_path / "best.pt")
     with pytest.raises(DataError, match="does not hold a classifier") as refused:

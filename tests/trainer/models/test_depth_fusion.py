@@ -44,11 +44,19 @@ def test_the_area_is_among_the_features() -> None:
     assert fusion.joined([feature], large)[0, -2] == 1.0
 
 
+def test_what_was_read_elsewhere_stands_behind() -> None:
+    fusion = DepthFusion([2], more=3)
+    more = torch.tensor([[1.0, 2.0, 3.0]])
+    joined = fusion.joined([torch.randn(1, 2, 8, 8)], torch.ones(1, 1, 8, 8), more)
+    assert joined.shape == (1, fusion.width)
+    assert torch.equal(joined[:, -3:], more)
+
+
 def test_settled_features_are_standardised() -> None:
     fusion = DepthFusion([2])
     joined = torch.cat([fusion.joined([3 + 2 * torch.randn(64, 2, 8, 8)], torch.rand(64, 1, 8, 8))])
     fusion.settle(joined)
-    standardised = (joined - fusion.mean) / fusion.deviation
+    standardised = fusion(joined)
     torch.testing.assert_close(standardised.mean(0), torch.zeros(6), atol=1e-4, rtol=0)
     torch.testing.assert_close(standardised.std(0), torch.ones(6), atol=1e-4, rtol=0)
 
