@@ -102,11 +102,15 @@ class Models:
         """What the classifier says about crops (RGB uint8 ``[N, size, size, 3]``)."""
         if not len(crops):
             return Verdicts.none()
-        logits = [
-            self._classifier.run({"crops": crops[first : first + BATCH]})["logits"]
+        answers = [
+            self._classifier.run({"crops": crops[first : first + BATCH]})
             for first in range(0, len(crops), BATCH)
         ]
-        return judge_cells(np.concatenate(logits), self.classifier_role)
+        logits = np.concatenate([answer["logits"] for answer in answers])
+        role = self.classifier_role
+        if role.novelty_limit is None:
+            return judge_cells(logits, role)
+        return judge_cells(logits, role, np.concatenate([answer["novelty"] for answer in answers]))
 
     def close(self) -> None:
         """Free the networks."""

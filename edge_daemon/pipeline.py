@@ -205,7 +205,7 @@ class Pipeline:
         verdicts = self._models.classify(crops)
         if um_per_px is None:
             unsure: CellLabel = "uncertain"
-            return Verdicts(verdicts.p_blast, tuple(unsure for _ in boxes))
+            return dataclasses.replace(verdicts, labels=tuple(unsure for _ in boxes))
         return verdicts
 
 

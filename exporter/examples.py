@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_daemon.contract.roles import ClassifierRole, DetectorRole
-from edge_daemon.vision.classify import judge_cells
 from edge_daemon.vision.detect import Detections, decode, letterbox
 from exporter.gate import Measured
 from trainer.data.cnmc import CellRecord
@@ -26,6 +25,7 @@ from trainer.data.fields import FieldRecord, read_field_sets
 from trainer.data.smear_fields import real_fields
 from trainer.detector.evaluate import evaluation_role
 from trainer.detector.metrics import match, mean_average_precision, overlaps
+from trainer.statistics.calibration import p_blast_of
 from trainer.statistics.ranking import auroc
 
 Pictures = NDArray[np.uint8]
@@ -134,7 +134,7 @@ class CellExamples:
         for shown, crops in self._crops.items():
             batches = np.array_split(crops, max(1, len(crops) // _BATCH))
             logits = np.concatenate([network(batch)["logits"] for batch in batches])
-            p_blast = judge_cells(logits, self._role).p_blast
+            p_blast = p_blast_of(logits, self._role.temperature)
             called = p_blast >= self._role.blast_threshold
             figures[f"{shown}.auroc"] = auroc(is_blast, p_blast)
             figures[f"{shown}.sensitivity"] = float(called[is_blast].mean())

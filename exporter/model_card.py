@@ -90,7 +90,15 @@ def _role_line(role: RoleDraft) -> str:
     return (
         f"- **{role.name}**: {' or '.join(spec.classes)}, from a square of {spec.crop_um:g} um "
         f"around a cell at {spec.size} x {spec.size} pixels; temperature {spec.temperature:.3g}; "
-        f"normal below {low:.3g}, blast from {high:.3g}, uncertain between."
+        f"normal below {low:.3g}, blast from {high:.3g}, uncertain between{_unfamiliar(spec)}."
+    )
+
+
+def _unfamiliar(spec: ClassifierRole) -> str:
+    if spec.novelty_limit is None:
+        return ""
+    return (
+        f" and where a crop is unlike the training cells (novelty above {spec.novelty_limit:.3g})"
     )
 
 

@@ -23,7 +23,10 @@ from exporter.draft import RoleDraft
 from exporter.errors import ExportError
 from exporter.provenance import BCCD, C_NMC, IMAGENET_WEIGHTS, TXL_PBC
 
-CLASSIFIER_FIGURES = ("on_black", "composited", "cell_area_baseline", "normal_blood")
+CLASSIFIER_FIGURES = (
+    *("on_black", "composited", "cell_area_baseline", "normal_blood"),
+    "neither_class",
+)
 """Sections of a classifier's metrics that go into the bundle. Figures of single patient groups
 stay at home: a bundle is published, and the groups are people."""
 

@@ -56,7 +56,9 @@ def signature_of(spec: RoleSpec) -> Signature:
     """The signature that the contract prescribes for ``spec``."""
     if isinstance(spec, ClassifierRole):
         crops = Tensor("crops", "uint8", (None, spec.size, spec.size, 3))
-        return Signature(crops, (Tensor("logits", "float32", (None, len(spec.classes))),))
+        logits = Tensor("logits", "float32", (None, len(spec.classes)))
+        novelty = Tensor("novelty", "float32", (None,))
+        return Signature(crops, (logits,) if spec.novelty_limit is None else (logits, novelty))
     image = Tensor("image", "uint8", (1, spec.input_height, spec.input_width, 3))
     outputs = []
     for stride in spec.strides:

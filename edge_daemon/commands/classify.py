@@ -23,6 +23,8 @@ from edge_daemon.sources.images import list_pictures
 from edge_daemon.sources.reading import read_picture
 from edge_daemon.vision.crops import crop_cells
 
+UNFAMILIAR = "unlike any cell the classifier was trained on"
+
 
 def classify_folder(
     folder: Path, models: Models, lines: TextIO, um_per_px: float | None, console: Console
@@ -48,10 +50,16 @@ def classify_folder(
         crops, sources, unreadable = _read(batch, folder, models.classifier_role, um_per_px)
         verdicts = models.classify(np.stack(crops)) if crops else None
         if verdicts is not None:
-            for source, p_blast, label in zip(
-                sources, verdicts.p_blast.tolist(), verdicts.labels, strict=True
+            for source, p_blast, label, unfamiliar in zip(
+                sources,
+                verdicts.p_blast.tolist(),
+                verdicts.labels,
+                verdicts.unfamiliar.tolist(),
+                strict=True,
             ):
-                _write(lines, {"source": source, "p_blast": round(p_blast, 6), "label": label})
+                line = {"source": source, "p_blast": round(p_blast, 6), "label": label}
+                why = {"reason": UNFAMILIAR} if unfamiliar else {}
+                _write(lines, line | why)
         for source, reason in unreadable:
             console.print(f"{source}: {reason}", style="yellow", highlight=False)
             _write(lines, {"source": source, "p_blast": None, "label": None, "reason": reason})

@@ -62,7 +62,8 @@ class ClassifierRole(StrictModel):
     micrometres around the centre of a cell (see :mod:`edge_daemon.vision.crops`). Graph output
     ``logits``: float32 ``[N, len(classes)]``. The probability of a blast is
     ``softmax(logits / temperature)[blast]`` (temperature scaling, Guo et al. 2017,
-    arXiv:1706.04599).
+    arXiv:1706.04599). With a ``novelty_limit`` there is a second output ``novelty``, float32
+    ``[N]``: how unlike the training cells a crop is.
     """
 
     size: int = Field(gt=0, le=1024)
@@ -75,6 +76,9 @@ class ClassifierRole(StrictModel):
     abstain_band: tuple[Fraction, Fraction]
     """``(low, high)``: below ``low`` is ``normal``, at and above ``high`` is ``blast``, between
     them ``uncertain``."""
+    novelty_limit: float | None = Field(default=None, gt=0)
+    """A crop with more ``novelty`` than this is ``uncertain``, whatever its probability: it shows
+    nothing that the classifier knows. ``None``: the graph has no such output."""
     single_cell_um_per_px: float = Field(gt=0)
     """Scale of the single-cell pictures the classifier was trained on, in um per pixel; used for
     pictures of one cell whose own scale is not known."""

@@ -13,6 +13,7 @@ from edge_daemon.pipeline import Pipeline
 from edge_daemon.sources.base import DroppedFrame, StagePosition, UnreadableFrame
 from edge_daemon.vision.quality import QualityThresholds
 from tests.edge_daemon.scenes import LENIENT, WHEN, frame
+from tests.edge_daemon.tiny_bundle import write_tiny_bundle
 
 
 @pytest.fixture
@@ -56,6 +57,18 @@ def test_every_stage_is_timed(pipeline):
         "classify",
         "register",
     }
+
+
+@pytest.mark.parametrize(("limit", "label"), [(0.1, "uncertain"), (3.0, "blast")])
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_a_cell_unlike_any_in_training_is_uncertain(tmp_path, engine, limit, label):
+    """The crop of a white cell has a mean grey level of some 200: the tiny novelty is 2."""
+    bundle = load_bundle(write_tiny_bundle(tmp_path, novelty_limit=limit))
+    known = dataclasses.replace(frame(white=2, red=0), um_per_px=0.5)
+    with Models.open(bundle, engine=engine, threads=1) as models:
+        cells = Pipeline(models, LENIENT).process(known).cells
+    assert [cell.label for cell in cells] == [label, label]
+    assert all(cell.p_blast is not None and cell.p_blast > 0.7 for cell in cells)
 
 
 def test_no_cells_is_a_finding_not_a_failure(pipeline):

@@ -2,7 +2,8 @@
 
 Its detector fires where a 16x16 square of the input is blue (white cell) or red (red cell) and
 says that the cell is 32 pixels wide; its classifier calls a crop a blast when it is blue
-overall. Real networks on real engines, only very small.
+overall. Where it has a limit of novelty, a crop is the more novel the brighter it is: mean grey
+level over 100. Real networks on real engines, only very small.
 """
 
 from __future__ import annotations
@@ -45,12 +46,14 @@ CLASSIFIER = ClassifierRole(
 )
 
 
-def write_tiny_bundle(folder: Path, version: str = "0.1.0") -> Path:
+def write_tiny_bundle(
+    folder: Path, version: str = "0.1.0", *, novelty_limit: float | None = None
+) -> Path:
     """Write the bundle to ``folder/tiny-<version>`` and return that path."""
     path = folder / f"tiny-{version}"
     path.mkdir(parents=True)
     (path / "detector.fp32.onnx").write_bytes(_detector())
-    (path / "classifier.fp32.onnx").write_bytes(_classifier())
+    (path / "classifier.fp32.onnx").write_bytes(_classifier(with_novelty=novelty_limit is not None))
     rng = np.random.default_rng(0)
     golden = {}
     for role, shape in (("detector", (1, SIDE, SIDE, 3)), ("classifier", (4, CROP, CROP, 3))):
@@ -70,7 +73,10 @@ def write_tiny_bundle(folder: Path, version: str = "0.1.0") -> Path:
         version=version,
         roles=Roles(
             detector=DetectorModels(spec=DETECTOR, models={"fp32": files[0]}),
-            classifier=ClassifierModels(spec=CLASSIFIER, models={"fp32": files[1]}),
+            classifier=ClassifierModels(
+                spec=CLASSIFIER.model_copy(update={"novelty_limit": novelty_limit}),
+                models={"fp32": files[1]},
+            ),
         ),
         metrics={},
         provenance=Provenance(
@@ -119,7 +125,7 @@ def _detector() -> bytes:
     )
 
 
-def _classifier() -> bytes:
+def _classifier(*, with_novelty: bool) -> bytes:
     constants = {
         "weight": np.array([[0.0, 0.0, 0.0], [-0.1, 0.0, 0.1]], np.float32).T,
         "bias": np.array([0.0, -2.0], np.float32),
@@ -130,10 +136,18 @@ def _classifier() -> bytes:
         helper.make_node("Gemm", ["colour", "weight", "bias"], ["logits"]),
     ]
     constants["axes"] = np.array([1, 2], np.int64)
+    outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 2])]
+    if with_novelty:
+        nodes += [
+            helper.make_node("ReduceMean", ["colour", "last"], ["grey"], keepdims=0),
+            helper.make_node("Div", ["grey", "hundred"], ["novelty"]),
+        ]
+        constants |= {"last": np.array([1], np.int64), "hundred": np.float32([100.0])}
+        outputs.append(helper.make_tensor_value_info("novelty", TensorProto.FLOAT, ["N"]))
     return _model(
         nodes,
         helper.make_tensor_value_info("crops", TensorProto.UINT8, ["N", CROP, CROP, 3]),
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 2])],
+        outputs,
         constants,
     )
 

@@ -1,8 +1,9 @@
 """Calibrate a trained classifier and measure it: ``leuko-train evaluate``.
 
 Everything is fitted and measured on the validation groups: the temperature, the abstain band, the
-threshold, and the choice of the epoch. The figures are therefore a little kind to the network; the
-intervals over patient groups say how little a dozen of patients can tell anyway.
+threshold, the limit of novelty, and the choice of the epoch. The figures are therefore a little
+kind to the network; the intervals over patient groups say how little a dozen of patients can tell
+anyway.
 """
 
 from __future__ import annotations
@@ -10,15 +11,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from edge_daemon.contract.roles import ClassifierRole
 from edge_daemon.contract.terms import CLASSES
+from edge_daemon.vision.classify import judge_cells
 from trainer.classifier.config import ClassifierConfig
 from trainer.classifier.groups import held_out
+from trainer.classifier.neither import crops_of_neither
 from trainer.data.cnmc import UM_PER_PX, CellRecord, digest_of
 from trainer.data.composite_crops import crops_of_blood, crops_on_black, crops_on_fields
 from trainer.data.fields import read_field_sets
@@ -38,6 +42,20 @@ BAND_RATE = 0.90
 but of what was then decided only 73 % was right (77 % at 0.90)."""
 
 
+FAMILIAR_RATE = 0.97
+"""Of each kind of validation crop, cells on black, on fields and of normal blood, that stays within
+the limit of novelty. At 0.99 of all together one in eleven cells of normal blood was outside."""
+
+
+class Answers(NamedTuple):
+    """What a graph says of N crops."""
+
+    logits: NDArray[np.float32]
+    """``[N, 2]``."""
+    novelty: NDArray[np.float32]
+    """``[N]``."""
+
+
 @dataclass(frozen=True, eq=False)
 class Validation:
     """The fixed crops of the validation split, as the daemon would make them."""
@@ -47,6 +65,8 @@ class Validation:
     is_blast: NDArray[np.bool_]
     blood: NDArray[np.uint8]
     """White cells of normal blood: none of them is a blast."""
+    neither: dict[str, NDArray[np.uint8]]
+    """What is no nucleated cell, see :mod:`trainer.classifier.neither`."""
 
     def measure(self, graph: ClassifierGraph) -> dict[str, float]:
         """AUROC of both kinds of crop, and the share of normal blood called blast at 0.5."""
@@ -65,17 +85,18 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """All figures of a run's best weights, on the groups that ``config`` holds out.
 
-    ``calibration`` holds what the bundle's classifier role needs: ``temperature``,
-    ``abstain_band``, ``blast_threshold``, ``crop_um``, ``size``, ``single_cell_um_per_px``.
+    ``calibration`` holds what the bundle's classifier role needs, see
+    :class:`edge_daemon.contract.roles.ClassifierRole`.
     """
     graph = load_classifier(folder.best)
     records = held_out(config)
     validation = read_validation(config.data, records, graph.geometry)
     is_blast = validation.is_blast
-    logits = {
-        "on_black": logits_of(graph, validation.on_black),
-        "composited": logits_of(graph, validation.composited),
+    answers = {
+        "on_black": answers_of(graph, validation.on_black),
+        "composited": answers_of(graph, validation.composited),
     }
+    logits = {kind: answer.logits for kind, answer in answers.items()}
     both, both_truth = np.concatenate(list(logits.values())), np.concatenate([is_blast, is_blast])
     temperature = fit_temperature(both, both_truth)
     calibrated = p_blast_of(both, temperature)
@@ -84,7 +105,19 @@ def evaluate_run(
 
     groups = [record.group for record in records]
     area = np.array([record.area_um2 for record in records])
-    blood = p_blast_of(logits_of(graph, validation.blood), temperature)
+    of_blood = answers_of(graph, validation.blood)
+    blood = p_blast_of(of_blood.logits, temperature)
+    known = [*(answer.novelty for answer in answers.values()), of_blood.novelty]
+    limit = float(max(np.quantile(novelty, FAMILIAR_RATE) for novelty in known if len(novelty)))
+    role = ClassifierRole(
+        size=graph.geometry.size,
+        crop_um=graph.geometry.crop_um,
+        temperature=temperature,
+        blast_threshold=threshold,
+        abstain_band=(low, high),
+        novelty_limit=limit,
+        single_cell_um_per_px=UM_PER_PX,
+    )
     metrics: dict[str, Any] = {
         "cells": {
             "val": len(records),
@@ -93,21 +126,22 @@ def evaluate_run(
             "digest": digest_of(records),
         },
         "calibration": {
-            "temperature": temperature,
-            "abstain_band": [low, high],
-            "blast_threshold": threshold,
+            **role.model_dump(mode="json", exclude={"classes"}),
             "rule": "temperature by likelihood on both kinds of crop; low lets "
-            f"{BAND_RATE:.0%} of blasts through, high keeps {BAND_RATE:.0%} of normal cells out",
-            "size": graph.geometry.size,
-            "crop_um": graph.geometry.crop_um,
-            "single_cell_um_per_px": UM_PER_PX,
+            f"{BAND_RATE:.0%} of blasts through, high keeps {BAND_RATE:.0%} of normal cells out; "
+            f"at least {FAMILIAR_RATE:.0%} of each kind of crop within the limit of novelty",
         },
         "cell_area_baseline": _ranking(groups, is_blast, area, rounds),
         "normal_blood": {
             "white_cells": len(blood),
-            "called_blast": float((blood >= high).mean()),
-            "called_uncertain": float(((blood >= low) & (blood < high)).mean()),
+            **_called(of_blood, role),
             "at_or_above_threshold": float((blood >= threshold).mean()),
+            "unfamiliar": float((of_blood.novelty > limit).mean()),
+        },
+        "neither_class": {
+            what: _told_apart(answers_of(graph, crops), np.concatenate(known), role)
+            for what, crops in validation.neither.items()
+            if len(crops)
         },
     }
     for kind, values in logits.items():
@@ -118,12 +152,35 @@ def evaluate_run(
             "sensitivity": at.sensitivity,
             "specificity": at.specificity,
             "balanced_accuracy": at.balanced_accuracy,
-            "uncertain": float(((p >= low) & (p < high)).mean()),
+            "uncertain": _called(answers[kind], role)["called_uncertain"],
+            "unfamiliar": float((answers[kind].novelty > limit).mean()),
             "ece_before": expected_calibration_error(is_blast, p_raw),
             "ece_after": expected_calibration_error(is_blast, p),
             "by_group": auroc_by_group(groups, is_blast, p),
         }
     return metrics
+
+
+def _called(answers: Answers, role: ClassifierRole) -> dict[str, float]:
+    """Shares that the daemon would call blast and uncertain."""
+    labels = np.array(judge_cells(answers.logits, role, answers.novelty).labels)
+    return {f"called_{label}": float((labels == label).mean()) for label in ("blast", "uncertain")}
+
+
+def _told_apart(
+    neither: Answers, known: NDArray[np.float32], role: ClassifierRole
+) -> dict[str, Any]:
+    """How well novelty tells crops of no cell from cells, and what becomes of them."""
+    is_neither = np.arange(len(known) + len(neither.novelty)) >= len(known)
+    judged = judge_cells(neither.logits, role, neither.novelty)
+    blind = role.model_copy(update={"novelty_limit": None})
+    return {
+        "crops": len(neither.novelty),
+        "novelty_auroc": auroc(is_neither, np.concatenate([known, neither.novelty])),
+        "unfamiliar": float(judged.unfamiliar.mean()),
+        **_called(neither, role),
+        "called_blast_without_novelty": _called(neither, blind)["called_blast"],
+    }
 
 
 def _ranking(
@@ -157,6 +214,12 @@ def describe(metrics: dict[str, Any]) -> str:
         f"normal blood ({blood['white_cells']} white cells): blast {blood['called_blast']:.3f}, "
         f"uncertain {blood['called_uncertain']:.3f}"
     )
+    lines += [
+        f"{what} ({one['crops']}): unfamiliar {one['unfamiliar']:.3f}, blast "
+        f"{one['called_blast']:.3f} (without novelty {one['called_blast_without_novelty']:.3f}), "
+        f"novelty AUROC {one['novelty_auroc']:.3f}"
+        for what, one in metrics["neither_class"].items()
+    ]
     low, high = calibration["abstain_band"]
     lines.append(f"temperature {calibration['temperature']:.3f}, uncertain {low:.3f} to {high:.3f}")
     return "\n".join(lines)
@@ -167,24 +230,32 @@ def read_validation(
 ) -> Validation:
     """The crops of held-out cells on black and on validation fields, and normal blood."""
     root = data / "cnmc2019"
-    fields = real_fields(read_field_sets(data, "val"))
+    sets = read_field_sets(data, "val")
+    fields = real_fields(sets)
     crop_um, size = geometry.crop_um, geometry.size
+    composited = crops_on_fields(root, records, fields, crop_um=crop_um, size=size, seed=1)
     return Validation(
         on_black=crops_on_black(root, records, size),
-        composited=crops_on_fields(root, records, fields, crop_um=crop_um, size=size, seed=1),
+        composited=composited,
         is_blast=np.array([record.label == "blast" for record in records]),
         blood=crops_of_blood(fields, crop_um=crop_um, size=size),
+        neither=crops_of_neither(sets, fields, composited, geometry),
     )
 
 
-def logits_of(
-    graph: ClassifierGraph, crops: NDArray[np.uint8], batch: int = 64
-) -> NDArray[np.float32]:
-    """Logits of many crops, float32 ``[N, 2]``, in batches without autograd."""
+def answers_of(graph: ClassifierGraph, crops: NDArray[np.uint8], batch: int = 64) -> Answers:
+    """What a graph says of many crops, in batches without autograd."""
     graph.eval()
-    parts = [np.empty((0, len(CLASSES)), np.float32)]
+    logits = [np.empty((0, len(CLASSES)), np.float32)]
+    novelty = [np.empty(0, np.float32)]
     with torch.inference_mode():
         for first in range(0, len(crops), batch):
-            logits = graph(torch.from_numpy(crops[first : first + batch]))
-            parts.append(logits.float().numpy())
-    return np.concatenate(parts)
+            one, other = graph(torch.from_numpy(crops[first : first + batch]))
+            logits.append(one.float().numpy())
+            novelty.append(other.float().numpy())
+    return Answers(np.concatenate(logits), np.concatenate(novelty))
+
+
+def logits_of(graph: ClassifierGraph, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Logits of many crops, float32 ``[N, 2]``."""
+    return answers_of(graph, crops).logits

@@ -164,6 +164,7 @@ class ClassifierTask:
             )
         network.fc.weight.copy_(slope)
         network.fc.bias.copy_(bias)
+        network.novelty.settle(standardised, weight)
         self._averaged.model.load_state_dict(network.state_dict())
         right = (network.fc(standardised).argmax(1) == truth).float()
         return {"linear_accuracy": ((right * weight).sum() / weight.sum()).item()}

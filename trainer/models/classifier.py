@@ -29,6 +29,7 @@ from trainer.models.cell_colours import CellColours
 from trainer.models.cell_mask import CellMask
 from trainer.models.depth_fusion import DepthFusion
 from trainer.models.efficientnet_lite import PIXEL_MEAN, PIXEL_STD, normalise
+from trainer.models.novelty import Novelty
 from trainer.training.checkpoint import load_checkpoint
 
 Depths: TypeAlias = dict[BackboneName, tuple[int, ...]]
@@ -90,6 +91,7 @@ class CellClassifier(nn.Module):
         self.fusion = DepthFusion(_channels(self.backbones, self.depths), more)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(self.fusion.width, len(CLASSES))
+        self.novelty = Novelty(self.fusion.width)
         self._mask_held = False
 
     def hold_mask(self) -> None:
@@ -124,12 +126,16 @@ class CellClassifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Class logits, float ``[N, 2]``."""
-        logits: Tensor = self.fc(self.dropout(self.fusion(self.joined(x))))
-        return logits
+        return self.judged(x)[0]
+
+    def judged(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Class logits, float ``[N, 2]``, and novelty, float ``[N]``."""
+        features = self.fusion(self.joined(x))
+        return self.fc(self.dropout(features)), self.novelty(features)
 
 
 class ClassifierGraph(nn.Module):
-    """What is exported: ``crops`` uint8 ``[N, size, size, 3]`` RGB -> ``logits`` ``[N, 2]``.
+    """What is exported: ``crops`` uint8 ``[N, size, size, 3]`` RGB -> ``logits``, ``novelty``.
 
     Normalisation and the cut to the middle are inside. Logits are in the order of
     :data:`edge_daemon.contract.terms.CLASSES`, before temperature scaling.
@@ -140,12 +146,11 @@ class ClassifierGraph(nn.Module):
         self.network = network
         self.geometry = geometry
 
-    def forward(self, crops: Tensor) -> Tensor:
-        """Logits, float32 ``[N, 2]``."""
+    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits, float32 ``[N, 2]``, and novelty, float32 ``[N]``."""
         first = (self.geometry.size - self.geometry.visible) // 2
         last = first + self.geometry.visible
-        logits: Tensor = self.network(normalise(crops[:, first:last, first:last, :]))
-        return logits
+        return self.network.judged(normalise(crops[:, first:last, first:last, :]))
 
 
 def saved_classifier(network: CellClassifier, geometry: ClassifierGeometry) -> dict[str, Any]:

@@ -50,6 +50,39 @@ def test_a_logit_that_is_no_number_neither_clears_nor_accuses(broken):
     assert verdicts.p_blast[0] == 0.5
 
 
+class TestNovelty:
+    """A network that does not know what it sees must not be believed."""
+
+    SURE = np.array([[9.0, 0.0], [0.0, 9.0]], np.float32)
+
+    def test_above_the_limit_every_label_is_uncertain(self):
+        verdicts = judge_cells(self.SURE, role(novelty_limit=2.0), np.array([2.1, 50.0]))
+        assert verdicts.labels == ("uncertain", "uncertain")
+        assert verdicts.unfamiliar.tolist() == [True, True]
+
+    def test_up_to_the_limit_the_probability_decides(self):
+        verdicts = judge_cells(self.SURE, role(novelty_limit=2.0), np.array([0.0, 2.0]))
+        assert verdicts.labels == ("normal", "blast")
+        assert not verdicts.unfamiliar.any()
+
+    def test_a_novelty_that_is_no_number_is_unfamiliar(self):
+        verdicts = judge_cells(self.SURE, role(novelty_limit=2.0), np.array([np.nan, np.inf]))
+        assert verdicts.labels == ("uncertain", "uncertain")
+
+    def test_the_probability_itself_is_reported_as_it_is(self):
+        limited = judge_cells(self.SURE, role(novelty_limit=2.0), np.array([9.0, 9.0]))
+        np.testing.assert_array_equal(limited.p_blast, judge_cells(self.SURE, role()).p_blast)
+
+    def test_a_limit_without_a_novelty_is_a_mistake_and_not_a_pass(self):
+        with pytest.raises(ValueError, match="novelty is needed"):
+            judge_cells(self.SURE, role(novelty_limit=2.0))
+
+    @pytest.mark.parametrize("limit", [0.0, -1.0])
+    def test_a_limit_that_nothing_meets_is_refused(self, limit):
+        with pytest.raises(ValueError, match="novelty_limit"):
+            role(novelty_limit=limit)
+
+
 @given(
     arrays(
         np.float32,

@@ -25,7 +25,9 @@ GEOMETRY = ClassifierGeometry(size=80, visible=64)
 @pytest.fixture(scope="module")
 def graph() -> ClassifierGraph:
     torch.manual_seed(0)
-    return ClassifierGraph(CellClassifier(), GEOMETRY).eval()
+    network = CellClassifier()
+    network.novelty.settle(torch.randn(64, network.fusion.width), torch.ones(64))
+    return ClassifierGraph(network, GEOMETRY).eval()
 
 
 def crops(count: int) -> np.ndarray:
@@ -37,7 +39,10 @@ def test_only_the_middle_of_a_crop_matters(graph: ClassifierGraph) -> None:
     other = one.copy()
     other[:, :8] = other[:, -8:] = other[:, :, :8] = other[:, :, -8:] = 0
     with torch.inference_mode():
-        assert torch.equal(graph(torch.from_numpy(one)), graph(torch.from_numpy(other)))
+        for before, after in zip(
+            graph(torch.from_numpy(one)), graph(torch.from_numpy(other)), strict=True
+        ):
+            assert torch.equal(before, after)
 
 
 def test_the_exported_graph_takes_any_batch_and_agrees_in_both_engines(
@@ -52,8 +57,8 @@ def test_the_exported_graph_takes_any_batch_and_agrees_in_both_engines(
         (torch.from_numpy(crops(2)),),
         str(path),
         input_names=["crops"],
-        output_names=["logits"],
-        dynamic_axes={"crops": {0: "N"}, "logits": {0: "N"}},
+        output_names=["logits", "novelty"],
+        dynamic_axes={"crops": {0: "N"}, "logits": {0: "N"}, "novelty": {0: "N"}},
         opset_version=19,
         dynamo=False,
     )
@@ -63,10 +68,12 @@ def test_the_exported_graph_takes_any_batch_and_agrees_in_both_engines(
     for count in (1, 5):
         batch = crops(count)
         with torch.inference_mode():
-            expected = graph(torch.from_numpy(batch)).numpy()
-        assert expected.shape == (count, 2)
-        np.testing.assert_allclose(session.run(None, {"crops": batch})[0], expected, atol=1e-3)
-        np.testing.assert_allclose(compiled(batch)[0], expected, atol=1e-3)
+            expected = [output.numpy() for output in graph(torch.from_numpy(batch))]
+        assert [output.shape for output in expected] == [(count, 2), (count,)]
+        for index, output in enumerate(expected):
+            found = session.run(None, {"crops": batch})[index]
+            np.testing.assert_allclose(found, output, atol=1e-3)
+            np.testing.assert_allclose(compiled(batch)[index], output, atol=1e-3)
 
 
 def test_a_checkpoint_loads_as_it_was_saved(graph: ClassifierGraph, tmp_path: Path) -> None:
@@ -75,7 +82,7 @@ def test_a_checkpoint_loads_as_it_was_saved(graph: ClassifierGraph, tmp_path: Pa
     assert loaded.geometry == GEOMETRY
     with torch.inference_mode():
         batch = torch.from_numpy(crops(2))
-        assert torch.equal(loaded(batch), graph(batch))
+        assert torch.equal(loaded(batch)[0], graph(batch)[0])
 
 
 @pytest.mark.parametrize("colours", [True, False])
