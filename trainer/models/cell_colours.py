@@ -2,8 +2,8 @@
 
 Thirteen channels of the cell's pixels, each with its mean, its spread and a soft histogram around
 them, and how red, green and blue go together. Measured with one linear layer beside the features of
-a frozen EfficientNet-Lite0, C-NMC, five folds over patient groups, out of fold: AUROC 0.885 on
-black and 0.844 composited, where the backbone alone ranks at 0.867 and 0.830 (decision 11).
+a frozen EfficientNet-Lite0, C-NMC, five folds over patient groups, out of fold: AUROC 0.887 on
+black and 0.845 composited, where the backbone alone ranks at 0.867 and 0.830 (decision 11).
 """
 
 from __future__ import annotations
@@ -20,8 +20,12 @@ colours and the logarithms of two ratios."""
 BOUNDS = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
 """Of the histogram, in deviations from the mean: the share of the cell above each."""
 
-_SOFTNESS = 6.0
-"""Steepness of a bound, per deviation. A hard bound would jump with the last bit of a pixel."""
+POOLED = 4
+"""So many pixels by as many are averaged first. It costs little, and ranks a little better than
+single pixels, which are mostly noise."""
+
+_STEEPNESS = 6.0
+"""Of a bound, per deviation. A hard bound would jump with the last bit of a pixel."""
 _DARK = 0.02
 """Added where colours are divided: a black pixel has no hue."""
 
@@ -29,35 +33,33 @@ _DARK = 0.02
 class CellColours(nn.Module):
     """Normalised float ``[N, 3, S, S]`` and mask ``[N, 1, S, S]`` in, ``[N, width]`` out.
 
-    S is even. Pixels are averaged two by two first, which costs a quarter and ranks a little
-    better: single pixels are mostly noise. Only what is more cell than not counts.
+    S is a multiple of ``POOLED``. Only what is more cell than not counts.
     """
 
     width = CHANNELS * (2 + len(BOUNDS)) + 3
 
+    bounds: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        bounds = torch.tensor(BOUNDS)[:, None] * _STEEPNESS
+        self.register_buffer("bounds", bounds, persistent=False)
+
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """The statistics side by side: means, spreads, shares above the bounds, correlations."""
-        rgb = ((functional.avg_pool2d(x, 2) * PIXEL_STD + PIXEL_MEAN) / 255).clamp(0, 1)
-        share = functional.avg_pool2d(mask, 2)
+        rgb = ((functional.avg_pool2d(x, POOLED) * PIXEL_STD + PIXEL_MEAN) / 255).clamp(0, 1)
+        share = functional.avg_pool2d(mask, POOLED).flatten(2)
         weight = torch.where(share > 0.5, share, torch.zeros_like(share))
-        weight = weight / weight.sum((2, 3), keepdim=True).clamp(min=1e-3)
-        values = _channels(rgb)
-        mean = (values * weight).sum((2, 3), keepdim=True)
+        weight = weight / weight.sum(2, keepdim=True).clamp(min=1e-3)
+        values = _channels(rgb).flatten(2)
+        mean = (values * weight).sum(2, keepdim=True)
         away = values - mean
-        spread = ((away.square() * weight).sum((2, 3), keepdim=True) + 1e-4).sqrt()
-        away = away / spread
-        above = [((away - bound) * _SOFTNESS).sigmoid() * weight for bound in BOUNDS]
-        red, green, blue = away[:, 0:1], away[:, 1:2], away[:, 2:3]
-        together = torch.cat([red * green, red * blue, green * blue], 1) * weight
-        return torch.cat(
-            [
-                mean.flatten(1),
-                spread.flatten(1),
-                *(one.sum((2, 3)) for one in above),
-                together.sum((2, 3)),
-            ],
-            dim=1,
-        )
+        spread = ((away.square() * weight).sum(2, keepdim=True) + 1e-4).sqrt()
+        away = away * (_STEEPNESS / spread)
+        above = ((away[:, :, None] - self.bounds).sigmoid() * weight[:, :, None]).sum(3)
+        pairs = away[:, [0, 0, 1]] * away[:, [1, 2, 2]] * weight
+        together = pairs.sum(2) / _STEEPNESS**2
+        return torch.cat([mean.flatten(1), spread.flatten(1), above.flatten(1), together], dim=1)
 
 
 def _channels(rgb: Tensor) -> Tensor:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from trainer.models.cell_colours import BOUNDS, CHANNELS, CellColours
+from trainer.models.cell_colours import BOUNDS, CHANNELS, POOLED, CellColours
 from trainer.models.efficientnet_lite import normalise
 
-SIDE = 32
+SIDE = 64
 
 
 def cell(pixels: np.ndarray) -> torch.Tensor:
@@ -24,9 +24,10 @@ def left_half() -> torch.Tensor:
 
 
 def coarse_noise(seed: int) -> np.ndarray:
-    """Squares of two by two pixels, so that averaging them changes nothing."""
-    small = np.random.default_rng(seed).integers(20, 235, (SIDE // 2, SIDE // 2, 3))
-    return small.astype(np.uint8).repeat(2, 0).repeat(2, 1)
+    """Squares of as many pixels as are averaged, so that averaging changes nothing."""
+    side = SIDE // POOLED
+    small = np.random.default_rng(seed).integers(20, 235, (side, side, 3))
+    return small.astype(np.uint8).repeat(POOLED, 0).repeat(POOLED, 1)
 
 
 def test_mean_and_spread_are_those_of_the_cells_pixels():
@@ -48,8 +49,8 @@ def test_what_is_not_the_cell_does_not_count():
 
 def test_the_shares_above_rising_bounds_fall():
     counted = CellColours()(cell(coarse_noise(2)), left_half())[0]
-    shares = counted[2 * CHANNELS : -3].reshape(len(BOUNDS), CHANNELS)
-    assert (shares[:-1] >= shares[1:]).all()
+    shares = counted[2 * CHANNELS : -3].reshape(CHANNELS, len(BOUNDS))
+    assert (shares[:, :-1] >= shares[:, 1:]).all()
     assert ((shares > 0) & (shares < 1)).all()
 
 
