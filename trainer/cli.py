@@ -141,3 +141,7 @@ def _console() -> Console:
     from rich.console import Console
 
     return Console()
+
+
+if __name__ == "__main__":
+    main()

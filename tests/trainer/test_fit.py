@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -60,15 +61,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def leuko_train(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    repository = Path(__file__).resolve().parents[2]
-    program = (
-        "import os, sys; os.environ.pop('LEUKO_DATA', None); "
-        f"sys.path.insert(0, {str(repository)!r}); from trainer.cli import main; main()"
-    )
+def leuko_train(
+    folder: Path, *arguments: str, launcher: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
+    repository = str(Path(__file__).resolve().parents[2])
+    environment = {name: value for name, value in os.environ.items() if name != "LEUKO_DATA"}
     return subprocess.run(
-        [sys.executable, "-c", program, *arguments],
+        [sys.executable, *launcher, "-m", "trainer.cli", *arguments],
         cwd=folder,
+        env={**environment, "PYTHONPATH": repository, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -88,6 +89,18 @@ def test_a_classifier_is_trained_measured_resumed_and_exported(folder: Path) -> 
     assert "AUROC" in again.stdout
     exported = load_classifier_run(run)
     assert exported.command == "leuko-train fit classifier.toml --out classifier"
+
+
+def test_torchrun_trains_in_two_processes_and_one_of_them_writes(folder: Path) -> None:
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    fit = ("fit", "classifier.toml", "--out", "in-two")
+    done = leuko_train(folder, *fit, launcher=launcher)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("measuring in-two") == 1
+    metrics = json.loads((folder / "in-two" / "metrics.json").read_text())
+    assert 0 <= metrics["on_black"]["auroc"] <= 1
+    history = (folder / "in-two" / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in history] == [0, 1]
 
 
 def test_a_detector_is_trained_measured_and_exported(folder: Path) -> None:
