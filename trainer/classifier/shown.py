@@ -96,9 +96,11 @@ class _Chunks(Dataset[ShownBatch]):
             pixels, labels, weights = self._blood(place - 2 * self._cell_chunks)
         else:
             pixels, labels, weights = self._rendered(rng)
-        turned = np.stack([_turned(crop, rng) for crop in self._middle(pixels)])
+        middle = self._middle(pixels)
+        for place, crop in enumerate(middle):
+            middle[place] = _turned(crop, rng)
         return (
-            torch.from_numpy(turned),
+            torch.from_numpy(np.ascontiguousarray(middle)),
             torch.from_numpy(labels.astype(np.int64)),
             torch.from_numpy(weights.astype(np.float32)),
         )
