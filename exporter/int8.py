@@ -2,7 +2,7 @@
 
 Post-training quantisation by ONNX Runtime (Jacob et al. 2018, arXiv:1712.05877): weights per
 output channel, activations per tensor, both symmetric, which is what TensorRT's parser and
-OpenVINO run natively. What a graph answers with, its last convolutions and matrix products, stays
+OpenVINO run natively. What a graph answers with, its last convolutions and all behind them, stays
 in float: a step of one 127th of the range there would be a step of every score.
 """
 
@@ -46,7 +46,6 @@ LEAST_PICTURES = 50
 _PICTURES_AT_ONCE = 4
 """All activations of so many pictures are in memory together: 1 GB for frames."""
 _QUANTISED = ["Conv", "Gemm", "Add", "MaxPool", "AveragePool", "GlobalAveragePool"]
-_WEIGHTED = {"Conv", "Gemm", "MatMul"}
 
 
 def quantise(
@@ -122,19 +121,20 @@ def quantise(
 
 
 def answering_nodes(graph: onnx.GraphProto) -> set[str]:
-    """Names of the last weighted nodes before each output: those that make the answers."""
+    """Names of the nodes that no convolution follows: those that make the answers.
+
+    The last convolutions of a detector; of a classifier all that reads its features: sums, spreads
+    and logarithms, to which a step of one 127th of a range can be all there is.
+    """
     makers = {output: node for node in graph.node for output in node.output}
-    found: set[str] = set()
-    waiting = [output.name for output in graph.output]
+    followed: set[str] = set()
+    waiting = [name for node in graph.node if node.op_type == "Conv" for name in node.input]
     while waiting:
         node = makers.get(waiting.pop())
-        if node is None:
-            continue
-        if node.op_type in _WEIGHTED:
-            found.add(node.name)
-        else:
+        if node is not None and node.name not in followed:
+            followed.add(node.name)
             waiting.extend(node.input)
-    return found
+    return {node.name for node in graph.node} - followed
 
 
 def _in_float(graph: onnx.GraphProto, recipe: Int8Recipe) -> list[str]:

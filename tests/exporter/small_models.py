@@ -23,17 +23,19 @@ CLASSIFIER = ClassifierRole(
 
 
 class SmallClassifier(nn.Module):
-    """Two logits from a convolution and a mean."""
+    """Two logits from two convolutions and a mean."""
 
     def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Conv2d(3, 8, 3, stride=4)
         self.norm = nn.BatchNorm2d(8)
+        self.second = nn.Conv2d(8, 8, 3)
         self.fc = nn.Linear(8, 2)
 
     def forward(self, crops: Tensor) -> Tensor:
         x = (crops.permute(0, 3, 1, 2).float() - 127.0) / 128.0
-        return self.fc(torch.relu(self.norm(self.conv(x))).mean(dim=(2, 3)))
+        seen = torch.relu(self.second(torch.relu(self.norm(self.conv(x)))))
+        return self.fc(seen.mean(dim=(2, 3)))
 
 
 class SmallDetector(nn.Module):

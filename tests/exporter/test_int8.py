@@ -104,6 +104,23 @@ def test_weights_are_bytes_and_the_answer_stays_in_float(bundle: Path) -> None:
             )
 
 
+def test_what_reads_features_stays_in_float_whatever_it_adds(tmp_path: Path) -> None:
+    """The variance and the logarithm behind a convolution are answers; a sum before one is not."""
+    from onnx import TensorProto, helper
+
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], name="first"),
+        helper.make_node("Add", ["a", "a"], ["b"], name="residual"),
+        helper.make_node("Conv", ["b", "w"], ["c"], name="second"),
+        helper.make_node("Add", ["a", "small"], ["d"], name="spread"),
+        helper.make_node("Concat", ["c", "d"], ["y"], axis=1, name="joined"),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, 4, 4])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2, 4, 4])
+    graph = helper.make_graph(nodes, "small", [x], [y])
+    assert answering_nodes(graph) == {"second", "spread", "joined"}
+
+
 def test_the_graph_says_what_it_was_calibrated_with(bundle: Path) -> None:
     told = {e.key: e.value for e in onnx.load(bundle / "classifier.int8.onnx").metadata_props}
     assert told["leukoedge.precision"] == "int8"
