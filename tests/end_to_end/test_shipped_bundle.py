@@ -13,12 +13,16 @@ from edge_daemon.commands.models import find_bundle, open_models
 from edge_daemon.inference import Models
 from edge_daemon.sources.reading import read_picture
 from edge_daemon.vision.detect import Detections
+from trainer.classifier.neither import crops_of_neither
 from trainer.data.cell_import import import_cells
 from trainer.data.cnmc import of_split, read_manifest
+from trainer.data.composite_crops import crops_of_blood
 from trainer.data.fields import read_field_sets
 from trainer.data.published_cells import compact_cells
 from trainer.data.reading import read_strictly
+from trainer.data.smear_fields import real_fields
 from trainer.detector.metrics import match, mean_average_precision
+from trainer.models.classifier import ClassifierGeometry
 from trainer.statistics.ranking import auroc
 
 
@@ -103,3 +107,28 @@ class TestClassifier:
         figures = models.bundle.manifest.metrics
         assert measured == pytest.approx(figures["classifier.on_black.auroc"], abs=0.01)
         assert measured > figures["classifier.cell_area_baseline.auroc"]
+
+    def test_what_is_no_cell_is_called_neither_blast_nor_mostly_normal(
+        self, models: Models, leuko_data: Path
+    ) -> None:
+        """Red cells, platelets and places without a white cell, of frames no training saw."""
+        role = models.classifier_role
+        sets = read_field_sets(leuko_data, "val")
+        fields = real_fields(sets)
+        geometry = ClassifierGeometry(role.size, role.crop_um)
+        no_cells = np.empty((0, role.size, role.size, 3), np.uint8)
+        for what, crops in crops_of_neither(sets, fields, no_cells, geometry).items():
+            if len(crops):
+                labels = models.classify(crops).labels
+                assert "blast" not in labels, what
+                assert labels.count("uncertain") >= 0.8 * len(labels), what
+
+    def test_white_cells_of_normal_blood_are_mostly_decided_and_hardly_ever_blasts(
+        self, models: Models, leuko_data: Path
+    ) -> None:
+        role = models.classifier_role
+        fields = real_fields(read_field_sets(leuko_data, "val"))
+        crops = crops_of_blood(fields, crop_um=role.crop_um, size=role.size)
+        labels = models.classify(crops).labels
+        assert labels.count("blast") <= 0.02 * len(labels)
+        assert labels.count("normal") >= 0.9 * len(labels)
