@@ -7,12 +7,16 @@ The modules that do the work import torch and ONNX, so they are imported when a 
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edge_daemon.errors import LeukoError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 app = typer.Typer(
     name="leuko-export",
@@ -58,6 +62,38 @@ def verify(
     for proof in verify_bundle(path):
         typer.echo(str(proof))
     typer.echo(f"{path}: sound")
+
+
+@app.command()
+def judge(
+    path: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle.")],
+    data: Annotated[
+        Path, typer.Option(envvar="LEUKO_DATA", help="Folder with bccd, txl-pbc and cnmc2019.")
+    ],
+    fields: Annotated[int, typer.Option(min=1, help="Fields of each background.")] = 300,
+    seed: Annotated[int, typer.Option(min=0, help="Of the slides.")] = 501,
+) -> None:
+    """Measure BUNDLE from frame to verdict on slides of real pixels, beside perfect crops."""
+    from rich.progress import Progress
+
+    from exporter.judge import judge_whole_path
+
+    for background in ("bccd", "txl-pbc"):
+        with Progress(transient=True) as progress:
+            bar = progress.add_task(background, total=fields)
+            judged = judge_whole_path(
+                path,
+                data,
+                background,
+                fields=fields,
+                seed=seed,
+                tick=partial(_show, progress, bar),
+            )
+        typer.echo(str(judged))
+
+
+def _show(progress: Progress, bar: TaskID, done: int, _fields: int) -> None:
+    progress.update(bar, completed=done)
 
 
 def main() -> None:
