@@ -11,7 +11,8 @@ import torch
 
 from trainer.classifier.config import ClassifierConfig
 from trainer.models.classifier import ClassifierGeometry
-from trainer.models.efficientnet_lite import EfficientNetLite0
+from trainer.models.committee import CommitteeTraining
+from trainer.models.efficientnet_lite import EfficientNetLite
 
 _PLASMA, _RED, _NUCLEUS = (205, 215, 232), (150, 150, 205), (140, 50, 100)  # BGR
 
@@ -53,13 +54,14 @@ def small_classifier(data: Path) -> ClassifierConfig:
     write_sets(data)
     weights = data / "weights.pt"
     torch.manual_seed(0)
-    torch.save(EfficientNetLite0().state_dict(), weights)
+    torch.save(EfficientNetLite().state_dict(), weights)
     return ClassifierConfig(
         data=data,
         weights=weights,
         geometry=ClassifierGeometry(size=40, visible=32),
         mask_epochs=1,
-        linear_views=1,
+        shown_views=1,
+        committee=CommitteeTraining(members=2, hidden=8, steps=20, batch=8),
         epochs=2,
         crops_per_epoch=8,
         batch=4,

@@ -13,14 +13,14 @@ import torch
 
 from exporter.runs import load_classifier_run, load_detector_run
 from tests.trainer.small_sets import write_sets
-from trainer.models.efficientnet_lite import EfficientNetLite0
+from trainer.models.efficientnet_lite import EfficientNetLite
 
 CLASSIFIER = """
 task = "classifier"
 data = "data"
 weights = "weights.pt"
 mask_epochs = 1
-linear_views = 1
+shown_views = 1
 epochs = 2
 crops_per_epoch = 8
 batch = 4
@@ -30,6 +30,11 @@ workers = 0
 [geometry]
 size = 40
 visible = 32
+[committee]
+members = 2
+hidden = 8
+steps = 20
+batch = 8
 """
 DETECTOR = """
 task = "detector"
@@ -55,7 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("fit")
     write_sets(root / "data")
     torch.manual_seed(0)
-    torch.save(EfficientNetLite0().state_dict(), root / "weights.pt")
+    torch.save(EfficientNetLite().state_dict(), root / "weights.pt")
     (root / "classifier.toml").write_text(CLASSIFIER)
     (root / "detector.toml").write_text(DETECTOR)
     return root

@@ -63,7 +63,7 @@ def test_it_beats_the_area_of_the_cell_on_patients_it_never_saw(
         mask_epochs=1,
         epochs=2,
         crops_per_epoch=512,
-        linear_views=1,
+        shown_views=1,
         mix=CropMix(rendered=0.0),
         rendered_cells=0,
         rendered_fields=0,

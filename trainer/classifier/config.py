@@ -15,6 +15,7 @@ from trainer.models.classifier import (
     ClassifierGeometry,
     Depths,
 )
+from trainer.models.committee import CommitteeTraining
 
 Initial: TypeAlias = Literal["imagenet", "none"] | Path
 """What a backbone starts from: published ImageNet weights, random ones, or those in a file."""
@@ -44,7 +45,7 @@ class ClassifierConfig:
     mask_epochs: int = 4
     """Epochs in which only the mask is trained."""
     epochs: int = 5
-    """All epochs: those of the mask, one in which the linear layer is set, the rest fine-tunes.
+    """All epochs: those of the mask, one in which the committee is trained, the rest fine-tunes.
     From ImageNet weights and this much data fine-tuning has only lost so far (decision 10), so
     there is none unless it is asked for."""
     crops_per_epoch: int = 4096
@@ -52,12 +53,11 @@ class ClassifierConfig:
     """Crops per step, over all ranks."""
     mask_rate: float = 3e-3
     """Learning rate of the mask."""
-    linear_views: int = 2
-    """How often each cell is shown on black, and how often on a field, to set the linear layer."""
-    linear_penalty: float = 0.03
-    """Of the logistic regression; see :func:`trainer.models.depth_fusion.fit_linear`."""
+    shown_views: int = 2
+    """How often each cell is shown on black, and how often on a field, to train the committee."""
+    committee: CommitteeTraining = field(default_factory=CommitteeTraining)
     learning_rate: float = 5e-5
-    """Of the linear layer while everything is fine-tuned."""
+    """Of the committee while everything is fine-tuned."""
     backbone_rate: float = 0.5
     """Learning rate of the backbones relative to that."""
     weight_decay: float = 0.02

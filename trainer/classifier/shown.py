@@ -1,4 +1,4 @@
-"""Training cells just as the daemon will show them: what the linear layer is set on.
+"""Training cells just as the daemon will show them: what the committee is trained on.
 
 Measured with frozen features, C-NMC's validation groups: a linear layer set on crops that were
 turned by any angle, rescaled and degraded ranks cells on black at an AUROC of 0.79; set on crops
@@ -8,8 +8,8 @@ is half of what it reads, and every interpolation takes some of it away.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -44,18 +44,15 @@ _FEW_FIELDS = 16
 """White cells of so many fields are one chunk."""
 
 
-def shown_crops(config: ClassifierConfig, records: Sequence[CellRecord]) -> Iterator[ShownBatch]:
-    """Every cell ``config.linear_views`` times on black and as often on a training field.
+def shown_crops(config: ClassifierConfig, records: Sequence[CellRecord]) -> DataLoader[ShownBatch]:
+    """Every cell ``config.shown_views`` times on black and as often on a training field.
 
     White cells of normal blood are among them, as normal, and rendered cells on rendered fields.
     The weights of all batches add up to 1: patients count alike
     (:func:`trainer.data.sampling.group_balanced`), on black and on fields alike; normal blood and
     rendered cells for the shares that ``config.mix`` gives them.
     """
-    loader: DataLoader[Any] = DataLoader(
-        _Chunks(config, records), batch_size=None, num_workers=config.workers
-    )
-    yield from loader
+    return DataLoader(_Chunks(config, records), batch_size=None, num_workers=config.workers)
 
 
 class _Chunks(Dataset[ShownBatch]):
@@ -66,7 +63,7 @@ class _Chunks(Dataset[ShownBatch]):
         self._fields = real_fields(read_field_sets(config.data, "train"))
         labels = np.array([CLASSES.index(record.label) for record in records])
         groups = [record.group for record in records]
-        mix, views = config.mix, config.linear_views
+        mix, views = config.mix, config.shown_views
         share = (1 - mix.normal_blood - mix.rendered) / (2 * views)
         self._labels = labels
         self._weights = share * group_balanced(labels, groups, cap=mix.group_cap)
@@ -80,7 +77,7 @@ class _Chunks(Dataset[ShownBatch]):
 
     def __len__(self) -> int:
         chunks = 2 * self._cell_chunks + self._blood_chunks + 1
-        return chunks * self._config.linear_views
+        return chunks * self._config.shown_views
 
     def __getitem__(self, index: int) -> ShownBatch:
         import cv2
@@ -89,7 +86,7 @@ class _Chunks(Dataset[ShownBatch]):
         if index >= len(self):
             raise IndexError(index)
         rng = np.random.default_rng((self._config.seed, index))
-        place = index // self._config.linear_views
+        place = index // self._config.shown_views
         if place < 2 * self._cell_chunks:
             pixels, labels, weights = self._cells(*divmod(place, 2), seed=index)
         elif place < 2 * self._cell_chunks + self._blood_chunks:

@@ -2,8 +2,8 @@
 
 Three steps, each from where the one before ends. First the mask learns to find the cell. Then, for
 one epoch, the features of the backbones, read over the masked cell, are standardised, and the
-linear layer is set to the optimum of a penalised logistic regression on them, on cells as the
-daemon will show them (:mod:`trainer.classifier.shown`). Last everything but the mask and the
+committee is trained on them, on cells as the daemon will show them
+(:mod:`trainer.classifier.shown`). Last everything but the mask and the
 earliest stages is fine-tuned from there, with a low rate, label smoothing, and an average of the
 weights (EMA) that is what gets evaluated and saved.
 
@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from rich.console import Console
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from edge_daemon.contract.terms import CLASSES
@@ -40,7 +41,7 @@ from trainer.models.classifier import (
     load_classifier,
     saved_classifier,
 )
-from trainer.models.depth_fusion import fit_linear
+from trainer.models.committee import fit_committee
 from trainer.models.efficientnet_lite import normalise
 from trainer.training.averaging import AveragedWeights
 from trainer.training.checkpoint import save_checkpoint
@@ -52,6 +53,10 @@ from trainer.training.run_folder import BEST, RunFolder
 _LONG_AGO = 1_000_000
 """Steps that the average takes to lie behind it when fine-tuning starts: it starts at an optimum,
 not at random weights that it should forget quickly."""
+
+
+_STEPS_PER_TICK = 50
+"""Of the committee's training: they are short."""
 
 
 class ClassifierTask:
@@ -85,7 +90,7 @@ class ClassifierTask:
         }
 
     def train_epoch(self, epoch: int, tick: Tick) -> dict[str, float]:
-        """The mask first, the linear layer once, then everything."""
+        """The mask first, the committee once, then everything."""
         # dropout differs between ranks, and repeats when a run is resumed
         config, ranks = self.config, self.ranks
         torch.manual_seed((config.seed * 1000 + epoch) * ranks.world + ranks.rank)
@@ -98,7 +103,7 @@ class ClassifierTask:
         return self._fine_tune(batches, epoch, tick)
 
     def is_due(self, epoch: int) -> bool:
-        """Once the linear layer is set, every few epochs from there, and the last three."""
+        """Once there is a committee, every few epochs from there, and the last three."""
         config = self.config
         tuned = epoch - config.mask_epochs
         return tuned >= 0 and (tuned % config.evaluate_every == 0 or epoch >= config.epochs - 3)
@@ -138,36 +143,38 @@ class ClassifierTask:
 
     @torch.no_grad()
     def _settle(self, tick: Tick) -> dict[str, float]:
-        """Take the averaged mask, standardise the features, set the linear layer to its optimum.
+        """Take the averaged mask, standardise the features, train the committee on them.
 
         Every rank does the same sums on the same crops, so all go on alike.
         """
         config, network = self.config, self.network
         network.load_state_dict(self._averaged.model.state_dict())
         network.eval()
+        shown = shown_crops(config, trained_on(config))
+        ticks = len(shown) + config.committee.steps // _STEPS_PER_TICK
         joined, labels, weights = [], [], []
-        for step, (pixels, label, weight) in enumerate(shown_crops(config, trained_on(config))):
+        for done, (pixels, label, weight) in enumerate(shown, start=1):
             joined.append(network.joined(_normalised(pixels)))
             labels.append(label)
             weights.append(weight)
-            tick(step + 1, len(joined))
-        features, truth, weight = torch.cat(joined), torch.cat(labels), torch.cat(weights)
+            tick(done, ticks)
+        features, label, weight = torch.cat(joined), torch.cat(labels), torch.cat(weights)
         network.fusion.settle(features)
         standardised = network.fusion(features)
         with torch.enable_grad():
-            slope, bias = fit_linear(
+            fit_committee(
+                network.committee,
                 standardised,
-                truth,
+                functional.one_hot(label, len(CLASSES)).float(),
                 weight,
-                penalty=config.linear_penalty,
-                classes=len(CLASSES),
+                config.committee,
+                seed=config.seed,
+                tick=lambda step, _: tick(len(shown) + step // _STEPS_PER_TICK, ticks),
             )
-        network.fc.weight.copy_(slope)
-        network.fc.bias.copy_(bias)
         network.novelty.settle(standardised, weight)
         self._averaged.model.load_state_dict(network.state_dict())
-        right = (network.fc(standardised).argmax(1) == truth).float()
-        return {"linear_accuracy": ((right * weight).sum() / weight.sum()).item()}
+        right = (network.committee(standardised).argmax(1) == label).float()
+        return {"training_accuracy": ((right * weight).sum() / weight.sum()).item()}
 
     def _fine_tune(self, batches: Batches, epoch: int, tick: Tick) -> dict[str, float]:
         """One pass; this rank's mean loss. The averaged weights move with every step."""
@@ -230,11 +237,22 @@ def _crops_of_epoch(
 
 def _first_network(config: ClassifierConfig) -> CellClassifier:
     """The network before the first step, each backbone from where it is to start."""
-    network = CellClassifier(config.read_depths, config.dropout, colours=config.counts_colours)
+    network = CellClassifier(
+        config.read_depths,
+        config.dropout,
+        colours=config.counts_colours,
+        members=config.committee.members,
+        hidden=config.committee.hidden,
+    )
     for name, backbone in network.looking():
         if name in config.start_from:
-            state = _trained_backbone(name, config.start_from[name])
-            cast("nn.Module", backbone).load_state_dict(state)
+            run = config.start_from[name]
+            try:
+                cast("nn.Module", backbone).load_state_dict(_trained_backbone(name, run))
+            except RuntimeError:
+                raise DataError(
+                    f"start_from.{name}: the run {run} read fewer or more of its stages"
+                ) from None
         elif config.weights != "none":
             backbone.load_imagenet(None if config.weights == "imagenet" else Path(config.weights))
         backbone.freeze(stages=config.frozen_stages, batch_norm_statistics=config.frozen_statistics)

@@ -1,8 +1,8 @@
 """The networks that look at a cell, behind one Protocol, by name.
 
-``efficientnet_lite0`` is the device's. ``vgg19`` (with batch norm; configuration E of Simonyan &
-Zisserman 2015, arXiv:1409.1556) and ``resnet50`` (He et al. 2016, arXiv:1512.03385) are those of
-the study that this product stands on, as torchvision has them.
+``efficientnet_lite0`` is the device's, ``efficientnet_lite2`` its larger kin. ``vgg19`` (with batch
+norm; configuration E of Simonyan & Zisserman 2015, arXiv:1409.1556) and ``resnet50`` (He et al.
+2016, arXiv:1512.03385) are those of the study that this product stands on, as torchvision has them.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from edge_daemon.errors import DataError
 from trainer.models.efficientnet_lite import (
     PIXEL_MEAN,
     PIXEL_STD,
-    EfficientNetLite0,
+    EfficientNetLite,
     hold_batch_norms,
 )
 
-BackboneName: TypeAlias = Literal["efficientnet_lite0", "vgg19", "resnet50"]
+BackboneName: TypeAlias = Literal["efficientnet_lite0", "efficientnet_lite2", "vgg19", "resnet50"]
 BACKBONES: tuple[BackboneName, ...] = get_args(BackboneName)
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -47,6 +47,9 @@ class Backbone(Protocol):
     def freeze(self, *, stages: int = 0, batch_norm_statistics: bool = False) -> None:
         """Exclude the first ``stages`` from training, and hold all batch-norm statistics."""
 
+    def cut(self, stages: int) -> None:
+        """Keep the first ``stages`` only: what lies behind them is computed for nothing."""
+
     def load_imagenet(self, path: Path | None) -> None:
         """Start from published ImageNet weights: those in ``path``, or those of the library.
 
@@ -54,14 +57,18 @@ class Backbone(Protocol):
         """
 
 
-def build_backbone(name: BackboneName) -> EfficientNetLite0 | TorchvisionBackbone:
+def build_backbone(name: BackboneName) -> EfficientNetLite | TorchvisionBackbone:
     """The network ``name`` with random weights.
 
     Raises :class:`DataError` for a name that is none.
     """
     if name not in BACKBONES:
         raise DataError(f"no backbone is called {name!r}; there are {', '.join(BACKBONES)}")
-    return EfficientNetLite0() if name == "efficientnet_lite0" else TorchvisionBackbone(name)
+    if name == "efficientnet_lite0":
+        return EfficientNetLite(size=0)
+    if name == "efficientnet_lite2":
+        return EfficientNetLite(size=2)
+    return TorchvisionBackbone(name)
 
 
 class TorchvisionBackbone(nn.Module):
@@ -116,6 +123,11 @@ class TorchvisionBackbone(nn.Module):
             hold_batch_norms(self)
         return self
 
+    def cut(self, stages: int) -> None:
+        """See :class:`Backbone`."""
+        self.stages = self.stages[:stages]
+        self.channels = self.channels[:stages]
+
     def load_imagenet(self, path: Path | None) -> None:
         """See :class:`Backbone`; without ``path`` torchvision's own, from its cache or fetched."""
         whole = _whole(self.name)
@@ -125,7 +137,8 @@ class TorchvisionBackbone(nn.Module):
         except RuntimeError as error:
             what = " ".join(str(error).split())[:160]
             raise DataError(f"{path} does not hold torchvision's {self.name}: {what}") from None
-        self.stages.load_state_dict(nn.ModuleList(_cut(self.name, whole)).state_dict())
+        own = _cut(self.name, whole)[: len(self.stages)]
+        self.stages.load_state_dict(nn.ModuleList(own).state_dict())
 
 
 def _stages(name: str) -> list[nn.Module]:

@@ -1,11 +1,12 @@
 """The classifiers of nucleated cells: normal or blast, read from one cell at several depths.
 
 A small network finds the cell in the middle of the crop and blackens the rest
-(:mod:`trainer.models.cell_mask`). One backbone or two look at what is left; their features of
-several depths, read over the cell, are joined (:mod:`trainer.models.depth_fusion`) and weighed by
-one linear layer. Which backbones and which depths is the architecture, and whether the cell's
-colours are counted beside them (:mod:`trainer.models.cell_colours`); all else is the same for all,
-so that a comparison compares just that.
+(:mod:`trainer.models.cell_mask`). One backbone or several look at what is left; their features of
+several depths, read over the cell, are joined (:mod:`trainer.models.depth_fusion`) and judged by a
+committee of small networks (:mod:`trainer.models.committee`). Which backbones and which depths is
+the architecture, and whether the cell's colours are counted beside them
+(:mod:`trainer.models.cell_colours`); all else is the same for all, so that a comparison compares
+just that.
 
 The network looks at the middle of a crop only. A crop shows ``crop_um`` (19.8 um), the square of a
 published single-cell picture; 95 % of the cells fit into the middle four fifths of it, so the rest
@@ -27,6 +28,7 @@ from edge_daemon.errors import DataError
 from trainer.models.backbones import Backbone, BackboneName, build_backbone
 from trainer.models.cell_colours import CellColours
 from trainer.models.cell_mask import CellMask
+from trainer.models.committee import Committee
 from trainer.models.depth_fusion import DepthFusion
 from trainer.models.efficientnet_lite import PIXEL_MEAN, PIXEL_STD, normalise
 from trainer.models.novelty import Novelty
@@ -36,17 +38,23 @@ Depths: TypeAlias = dict[BackboneName, tuple[int, ...]]
 """Of each backbone the stages whose features are joined, ascending."""
 
 ARCHITECTURES: Mapping[str, Depths] = {
-    "edge": {"efficientnet_lite0": (1, 2, 4, 6)},
+    "edge": {"efficientnet_lite0": (1, 2, 3, 4)},
+    "strong": {
+        "efficientnet_lite0": (1, 2, 3, 4),
+        "efficientnet_lite2": (1, 2, 3, 4),
+    },
     "vgg19": {"vgg19": (4,)},
     "resnet50": {"resnet50": (3,)},
     "hybrid": {"vgg19": (1, 2, 3, 4), "resnet50": (0, 1, 2, 3)},
 }
-"""``edge`` runs on the device; ``vgg19`` and ``resnet50`` read their last stage, as is usual in
-transfer learning; ``hybrid`` joins features of both from several depths."""
+"""``edge`` runs on the device, ``strong`` is its teacher and twice as large; ``vgg19`` and
+``resnet50`` read their last stage, as is usual in transfer learning; ``hybrid`` joins features of
+both from several depths."""
 
-WITH_COLOURS = frozenset({"edge"})
+WITH_COLOURS = frozenset({"edge", "strong"})
 """Architectures that count colours. The study's three compare what backbones read, and nothing
 else."""
+
 
 _BLACK = -PIXEL_MEAN / PIXEL_STD
 """A black pixel after normalisation."""
@@ -80,17 +88,28 @@ class CellClassifier(nn.Module):
     """
 
     def __init__(
-        self, depths: Depths | None = None, dropout: float = 0.3, *, colours: bool = True
+        self,
+        depths: Depths | None = None,
+        dropout: float = 0.3,
+        *,
+        colours: bool = True,
+        members: int = 4,
+        hidden: int = 64,
     ) -> None:
         super().__init__()
         self.depths = dict(depths or ARCHITECTURES["edge"])
         self.mask = CellMask()
         self.colours = CellColours() if colours else None
-        self.backbones = nn.ModuleDict({name: build_backbone(name) for name in self.depths})
+        self.backbones = nn.ModuleDict()
+        for name, stages in self.depths.items():
+            backbone = build_backbone(name)
+            _refuse_wrong_stages(name, stages, len(backbone.channels))
+            backbone.cut(stages[-1] + 1)
+            self.backbones[name] = backbone
         more = CellColours.width if colours else 0
         self.fusion = DepthFusion(_channels(self.backbones, self.depths), more)
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(self.fusion.width, len(CLASSES))
+        self.committee = Committee(self.fusion.width, len(CLASSES), members, hidden)
         self.novelty = Novelty(self.fusion.width)
         self._mask_held = False
 
@@ -131,7 +150,7 @@ class CellClassifier(nn.Module):
     def judged(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Class logits, float ``[N, 2]``, and novelty, float ``[N]``."""
         features = self.fusion(self.joined(x))
-        return self.fc(self.dropout(features)), self.novelty(features)
+        return self.committee(self.dropout(features)), self.novelty(features)
 
 
 class ClassifierGraph(nn.Module):
@@ -158,6 +177,8 @@ def saved_classifier(network: CellClassifier, geometry: ClassifierGeometry) -> d
     return {
         "depths": {name: list(stages) for name, stages in network.depths.items()},
         "colours": network.colours is not None,
+        "members": network.committee.members,
+        "hidden": network.committee.hidden.out_features // network.committee.members,
         "geometry": asdict(geometry),
         "weights": network.state_dict(),
     }
@@ -172,7 +193,9 @@ def load_classifier(checkpoint: Path) -> ClassifierGraph:
     try:
         geometry = ClassifierGeometry(**saved["geometry"])
         depths = {name: tuple(stages) for name, stages in saved["depths"].items()}
-        network = CellClassifier(depths, colours=saved["colours"])
+        network = CellClassifier(
+            depths, colours=saved["colours"], members=saved["members"], hidden=saved["hidden"]
+        )
         network.load_state_dict(saved["weights"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         what = str(error).splitlines()[0]
@@ -181,14 +204,15 @@ def load_classifier(checkpoint: Path) -> ClassifierGraph:
 
 
 def _channels(backbones: nn.ModuleDict, depths: Depths) -> list[int]:
-    channels = []
-    for name, stages in depths.items():
-        own = cast("Backbone", backbones[name]).channels
-        if not stages or list(stages) != sorted(set(stages)) or not stages[0] >= 0:
-            raise DataError(f"depths of {name}: {stages} are not ascending stages")
-        if stages[-1] >= len(own):
-            raise DataError(
-                f"depths of {name}: there is no stage {stages[-1]}; it has 0 to {len(own) - 1}"
-            )
-        channels += [own[stage] for stage in stages]
-    return channels
+    return [
+        cast("Backbone", backbones[name]).channels[stage]
+        for name, stages in depths.items()
+        for stage in stages
+    ]
+
+
+def _refuse_wrong_stages(name: str, stages: tuple[int, ...], count: int) -> None:
+    if not stages or list(stages) != sorted(set(stages)) or not stages[0] >= 0:
+        raise DataError(f"depths of {name}: {stages} are not ascending stages")
+    if stages[-1] >= count:
+        raise DataError(f"depths of {name}: there is no stage {stages[-1]}, it has {count}")

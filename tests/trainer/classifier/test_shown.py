@@ -1,4 +1,4 @@
-"""The linear layer is set on cells as the daemon shows them, patients counting alike."""
+"""The committee is trained on cells as the daemon shows them, patients counting alike."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trainer.data.composite_crops import CropMix, crops_on_black
 def config(tmp_path_factory: pytest.TempPathFactory) -> ClassifierConfig:
     return replace(
         small_classifier(tmp_path_factory.mktemp("data")),
-        linear_views=2,
+        shown_views=2,
         mix=CropMix(normal_blood=0.1, rendered=0.1),
         rendered_cells=4,
     )

@@ -76,7 +76,7 @@ def test_every_epoch_leaves_a_line(run: RunFolder) -> None:
     lines = run.history()
     assert [line["epoch"] for line in lines] == [0, 1, 2]
     assert "mask_iou" in lines[0]
-    assert "linear_accuracy" in lines[1]
+    assert "training_accuracy" in lines[1]
     assert lines[2]["score"] == pytest.approx(
         (lines[2]["auroc_on_black"] + lines[2]["auroc_composited"]) / 2
     )

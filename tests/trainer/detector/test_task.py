@@ -17,7 +17,7 @@ from trainer.detector.config import DetectorConfig
 from trainer.detector.saved import load_detector
 from trainer.detector.task import DetectorTask
 from trainer.models.detector import DetectorShape
-from trainer.models.efficientnet_lite import EfficientNetLite0
+from trainer.models.efficientnet_lite import EfficientNetLite
 from trainer.training.loop import train
 from trainer.training.parallel import Ranks
 from trainer.training.run_folder import RunFolder
@@ -53,7 +53,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config(data: Path) -> DetectorConfig:
     weights = data / "weights.pt"
     torch.manual_seed(0)
-    torch.save(EfficientNetLite0().state_dict(), weights)
+    torch.save(EfficientNetLite().state_dict(), weights)
     return DetectorConfig(
         data=data,
         weights=weights,

@@ -135,4 +135,15 @@ def test_a_held_mask_is_trained_no_further() -> None:
     assert all(parameter.grad is None for parameter in network.mask.parameters())
     for name, value in network.mask.state_dict().items():
         assert torch.equal(value, before[name]), name
-    assert network.fc.weight.grad is not None
+    assert network.committee.hidden.weight.grad is not None
+
+
+def test_what_lies_behind_the_last_stage_read_is_not_kept() -> None:
+    deep = CellClassifier({"efficientnet_lite0": (1, 6)})
+    shallow = CellClassifier({"efficientnet_lite0": (1, 2)})
+    assert not any(
+        name.startswith("backbones.efficientnet_lite0.stages.3") for name in shallow.state_dict()
+    )
+    assert (
+        sum(p.numel() for p in shallow.parameters()) < sum(p.numel() for p in deep.parameters()) / 5
+    )

@@ -1,12 +1,10 @@
-"""Features are read over the cell and nowhere else, and the linear layer is an optimum."""
+"""Features are read over the cell and nowhere else."""
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
 
-from trainer.models.depth_fusion import DepthFusion, fit_linear, read_over_cell
+from trainer.models.depth_fusion import DepthFusion, read_over_cell
 
 
 def masked(side: int) -> torch.Tensor:
@@ -59,23 +57,3 @@ def test_settled_features_are_standardised() -> None:
     standardised = fusion(joined)
     torch.testing.assert_close(standardised.mean(0), torch.zeros(6), atol=1e-4, rtol=0)
     torch.testing.assert_close(standardised.std(0), torch.ones(6), atol=1e-4, rtol=0)
-
-
-def test_the_linear_layer_is_that_of_a_logistic_regression() -> None:
-    rng = np.random.default_rng(0)
-    features = rng.normal(size=(300, 5)).astype(np.float32)
-    labels = (features @ [1.0, -2.0, 0.5, 0, 0] + rng.normal(size=300) > 0.3).astype(np.int64)
-    weights = rng.uniform(0.2, 1.0, 300).astype(np.float32)
-    penalty = 0.02
-    weight, bias = fit_linear(
-        torch.from_numpy(features),
-        torch.from_numpy(labels),
-        torch.from_numpy(weights),
-        penalty=penalty,
-        classes=2,
-    )
-    # Two logits w and -w carry half of the weight each, and half of its square as penalty.
-    reference = LogisticRegression(C=2 / (penalty * 300), tol=1e-8, max_iter=1000)
-    reference.fit(features, labels, sample_weight=weights * 300 / weights.sum())
-    np.testing.assert_allclose(weight[1] - weight[0], reference.coef_[0], atol=2e-3)
-    np.testing.assert_allclose(bias[1] - bias[0], reference.intercept_[0], atol=2e-3)

