@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_daemon.contract.bundle import Provenance
 from exporter.draft import BundleDraft
 from exporter.errors import ExportError
 from exporter.provenance import cited_once, created_at, software_versions
 from exporter.runs import TrainedRun, load_classifier_run, load_detector_run, require_run_folder
+
+if TYPE_CHECKING:
+    from trainer.data.data_manifest import DataManifest
 
 
 def assemble(
@@ -41,8 +45,22 @@ def assemble(
             data=cited_once(source for run in runs for source in run.data),
             train_groups_sha256=_one_split(runs),
         ),
+        data=_one_manifest(runs),
         history=tuple(run.history for run in runs if run.history is not None),
     )
+
+
+def _one_manifest(runs: tuple[TrainedRun, ...]) -> DataManifest | None:
+    """The data of all runs; ``None`` unless every run says what it read."""
+    manifests = [run.manifest for run in runs if run.manifest is not None]
+    if len(manifests) < len(runs):
+        return None
+    if len({manifest.digest for manifest in manifests}) > 1:
+        raise ExportError(
+            "detector and classifier were trained on different data (their data.json differ): what "
+            "one saw may be what the other is measured on; train both on one folder"
+        )
+    return manifests[0]
 
 
 def _one_split(runs: tuple[TrainedRun, ...]) -> str | None:

@@ -49,6 +49,7 @@ from exporter.onnx_graph import Parity, export_graph
 from exporter.reduce import reduce_to_int8
 from exporter.rendered import proofs_for
 from exporter.signature import check_signature
+from trainer.data.data_manifest import DATA_JSON
 
 MODEL_CARD = "MODEL_CARD.md"
 MAX_BYTES = 30_000_000
@@ -178,6 +179,8 @@ def _fill(folder: Path, draft: BundleDraft, tell: Callable[[str], None]) -> None
         if verdict.passed:
             models[role.name]["int8"] = reduced.name
     write_golden(folder / GOLDEN, golden)
+    if draft.data is not None:
+        draft.data.write(folder / DATA_JSON)
     (folder / MODEL_CARD).write_text(model_card(draft, parities, verdicts), encoding="utf-8")
     files = {file.name: file_entry(file) for file in sorted(folder.iterdir())}
     write_manifest(folder, _manifest(draft, files, models, verdicts))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from exporter.examples import Examples
+    from trainer.data.data_manifest import DataManifest
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class BundleDraft:
     version: str
     roles: tuple[RoleDraft, ...]
     provenance: Provenance
+    data: DataManifest | None = None
+    """What the roles were trained and measured on, by count and digest; travels with them."""
     history: tuple[str, ...] = ()
     """How the weights came about, where the commands do not tell it all; for the model card."""
 

@@ -124,9 +124,19 @@ def _sources(draft: BundleDraft) -> str:
 
 def _split(draft: BundleDraft) -> str:
     digest = draft.provenance.train_groups_sha256
-    if digest is None:
-        return _SPLIT
-    return f"{_SPLIT}\nSHA-256 of the sorted list of training groups: `{digest}`."
+    text = _SPLIT
+    if digest is not None:
+        text += f"\nSHA-256 of the sorted list of training groups: `{digest}`."
+    if draft.data is None:
+        return text
+    rows = [
+        f"| {one.name} | {', '.join(f'{count} {what}' for what, count in one.counts.items())} | "
+        f"`{one.digest[:23]}...` |"
+        for one in draft.data.sets
+    ]
+    return "\n".join(
+        [text, "", "| set | found | digest, whole in data.json |", "|---|---|---|", *rows]
+    )
 
 
 def _figures(draft: BundleDraft) -> str:

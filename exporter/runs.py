@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -22,6 +22,9 @@ from edge_daemon.contract.roles import ClassifierRole
 from exporter.draft import RoleDraft
 from exporter.errors import ExportError
 from exporter.provenance import BCCD, C_NMC, IMAGENET_WEIGHTS, TXL_PBC
+
+if TYPE_CHECKING:
+    from trainer.data.data_manifest import DataManifest
 
 CLASSIFIER_FIGURES = (
     *("on_black", "composited", "cell_area_baseline", "normal_blood"),
@@ -50,6 +53,8 @@ class TrainedRun:
     train_groups_sha256: str | None
     """Digest of the sorted list of patient groups it was trained on; None when the data are not
     at hand to list them."""
+    manifest: DataManifest | None = None
+    """The data by count and digest, where the run says it."""
     history: str | None = None
     """How the weights really came about, where one command does not tell it all."""
 
@@ -84,6 +89,7 @@ def load_detector_run(folder: Path, data: Path | None = None) -> TrainedRun:
         command=_fit_command(folder, config),
         data=(BCCD, TXL_PBC, *pasted, IMAGENET_WEIGHTS),
         train_groups_sha256=_train_groups(config) if pasted else None,
+        manifest=_data_manifest(folder),
         history=_history(folder),
     )
 
@@ -133,8 +139,16 @@ def load_classifier_run(folder: Path, data: Path | None = None) -> TrainedRun:
         command=_fit_command(folder, config),
         data=(C_NMC, BCCD, TXL_PBC, IMAGENET_WEIGHTS),
         train_groups_sha256=groups,
+        manifest=_data_manifest(folder),
         history=_history(folder),
     )
+
+
+def _data_manifest(folder: Path) -> DataManifest | None:
+    from trainer.data.data_manifest import DATA_JSON, DataManifest
+
+    path = folder / DATA_JSON
+    return DataManifest.read(path) if path.is_file() else None
 
 
 def _history(folder: Path) -> str | None:

@@ -21,6 +21,7 @@ from edge_daemon.errors import DataError
 from trainer.area_baseline import area_baseline
 from trainer.predictions import Predictions, load_predictions
 from trainer.report import tables
+from trainer.report.looks import where_they_look
 from trainer.report.page import Attributions, render_page
 from trainer.report.words import summary
 from trainer.statistics.comparison import compare_models
@@ -39,9 +40,10 @@ def compare(
 ) -> dict[str, Any]:
     """Compare the predictions in ``files``; write the report into ``out`` and return the metrics.
 
-    ``data`` is the folder that holds ``cnmc2019``, for the pictures of the worst errors; without it
-    there are none. Raises :class:`DataError` when a file cannot be read, the files are not about
-    the same cells, or a picture is missing.
+    ``data`` is the folder that holds ``cnmc2019``, for the pictures of the worst errors and, where
+    networks lie beside their predictions, of where these look; without it there are none.
+    ``attributions`` takes the place of the latter. Raises :class:`DataError` when a file cannot be
+    read, the files are not about the same cells, or a picture is missing.
     """
     cells_root = data / "cnmc2019" if data else None
     if cells_root and not cells_root.is_dir():
@@ -55,12 +57,9 @@ def compare(
         "made_utc": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M"),
         "version": __version__,
     }
-    page = render_page(
-        comparison,
-        metrics,
-        cells_root=cells_root,
-        attributions=attributions,
-    )
+    if attributions is None and cells_root:
+        attributions = where_they_look(files, predictions, cells_root)
+    page = render_page(comparison, metrics, cells_root=cells_root, attributions=attributions)
     out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(metrics, indent=2, allow_nan=False) + "\n"
     write_text(text, out / METRICS)

@@ -27,7 +27,7 @@ from trainer.models.classifier import ClassifierGraph, load_classifier
 from trainer.predictions import Predictions, save_predictions
 from trainer.settings import Config
 from trainer.training.parallel import join_ranks
-from trainer.training.run_folder import RunFolder
+from trainer.training.run_folder import RunFolder, fold_folder
 
 PREDICTIONS = "predictions.npz"
 _TIMED_CROPS = 20
@@ -51,7 +51,7 @@ def cross_validate(
     folds: list[int] = []
     logits: dict[str, list[NDArray[np.float32]]] = {"on_black": [], "composited": []}
     for fold in range(config.folds):
-        own, run = replace(config, fold=fold), out / f"fold-{fold}"
+        own, run = replace(config, fold=fold), fold_folder(out, fold)
         if ranks.leads:
             console.print(f"fold {fold + 1} of {config.folds}")
         if not (run / METRICS).exists():

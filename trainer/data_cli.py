@@ -67,8 +67,7 @@ def import_(
         report = import_cells(cells, out, name=found.name, seed=seed, progress=_Bar(console))
         lines = report.lines()
     else:
-        from trainer.data.cell_import import DATA_JSON
-        from trainer.data.data_manifest import DataManifest
+        from trainer.data.data_manifest import DATA_JSON, DataManifest
         from trainer.data.description import describe_set
         from trainer.whole_files import new_folder
 

@@ -11,6 +11,8 @@ from trainer.classifier import evaluate as classifier_figures
 from trainer.classifier.config import ClassifierConfig
 from trainer.classifier.groups import digest_of_cells
 from trainer.classifier.task import ClassifierTask
+from trainer.data.data_manifest import DATA_JSON
+from trainer.data.training_data import manifest_of_training_data
 from trainer.detector import figures as detector_figures
 from trainer.detector.task import DetectorTask
 from trainer.settings import Config, config_of, content_of
@@ -32,6 +34,7 @@ def fit(config: Config, recipe: str, out: Path, console: Console) -> None:
     folder = RunFolder.at(out)
     if ranks.leads:
         folder.save_config({**content_of(config), "recipe": recipe, **_cells(config)})
+        _record_data(config, folder)
     console = console if ranks.leads else Console(quiet=True)
     task: Task
     if isinstance(config, ClassifierConfig):
@@ -59,6 +62,7 @@ def evaluate(run: Path, console: Console, data: Path | None = None) -> dict[str,
     if data is not None:
         content["data"] = str(data)
     config, _ = _read(content, run)
+    _record_data(config, RunFolder(run))
     console.print(f"measuring {run}")
     if isinstance(config, ClassifierConfig):
         figures = classifier_figures.evaluate_run(RunFolder(run), config)
@@ -69,6 +73,13 @@ def evaluate(run: Path, console: Console, data: Path | None = None) -> dict[str,
     write_json(figures, run / METRICS)
     console.print(text, highlight=False)
     return figures
+
+
+def _record_data(config: Config, folder: RunFolder) -> None:
+    """Say in the run what it was trained and measured on, once."""
+    path = folder.path / DATA_JSON
+    if not path.exists():
+        manifest_of_training_data(config.data).write(path)
 
 
 def _told(run: Path) -> tuple[Config, str]:

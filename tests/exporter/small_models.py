@@ -11,6 +11,7 @@ from edge_daemon.contract.bundle import Provenance
 from edge_daemon.contract.roles import ClassifierRole, DetectorRole
 from exporter.draft import BundleDraft, RoleDraft
 from exporter.provenance import C_NMC
+from trainer.data.data_manifest import DataManifest, SetManifest
 
 DETECTOR = DetectorRole(
     input_height=96,
@@ -36,6 +37,18 @@ class SmallClassifier(nn.Module):
         x = (crops.permute(0, 3, 1, 2).float() - 127.0) / 128.0
         seen = torch.relu(self.second(torch.relu(self.norm(self.conv(x)))))
         return self.fc(seen.mean(dim=(2, 3)))
+
+
+DATA = DataManifest(
+    sets=(
+        SetManifest(
+            name="bccd/val",
+            layout="voc",
+            counts={"pictures": 3, "wbc": 4},
+            digest="sha256:" + "cd" * 32,
+        ),
+    )
+)
 
 
 class SmallDetector(nn.Module):
@@ -70,4 +83,5 @@ def small_draft(version: str = "1.2.3") -> BundleDraft:
             data=(C_NMC,),
             train_groups_sha256="ab" * 32,
         ),
+        data=DATA,
     )

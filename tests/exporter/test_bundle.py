@@ -15,7 +15,8 @@ from edge_daemon.engines.select import open_engine
 from edge_daemon.errors import BundleError
 from exporter.bundle import verify_bundle, write_bundle
 from exporter.errors import ExportError
-from tests.exporter.small_models import small_draft
+from tests.exporter.small_models import DATA, small_draft
+from trainer.data.data_manifest import DataManifest
 
 
 def test_the_daemon_loads_what_is_written(small_bundle: Path) -> None:
@@ -24,6 +25,7 @@ def test_the_daemon_loads_what_is_written(small_bundle: Path) -> None:
     assert set(bundle.manifest.files) == {
         "classifier.fp32.onnx",
         "detector.fp32.onnx",
+        "data.json",
         "golden.npz",
         "MODEL_CARD.md",
     }
@@ -117,6 +119,12 @@ def test_an_altered_model_is_refused(small_bundle: Path, tmp_path: Path) -> None
     model.write_bytes(content)
     with pytest.raises(BundleError, match=r"classifier\.fp32\.onnx"):
         verify_bundle(copy)
+
+
+def test_it_carries_what_the_networks_were_trained_on(small_bundle: Path) -> None:
+    assert DataManifest.read(small_bundle / "data.json") == DATA
+    assert "data.json" in load_bundle(small_bundle).manifest.files
+    assert "| bccd/val | 3 pictures, 4 wbc |" in (small_bundle / "MODEL_CARD.md").read_text()
 
 
 def test_the_card_says_what_a_reader_must_know(small_bundle: Path) -> None:

@@ -1,4 +1,4 @@
-"""From frame to verdict the shipped bundle is worth what its classifier is worth on perfect crops."""
+"""From frame to verdict, the shipped bundle is worth what its classifier is on perfect crops."""
 
 from __future__ import annotations
 

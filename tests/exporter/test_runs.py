@@ -14,10 +14,12 @@ import torch
 
 from edge_daemon.errors import DataError
 from exporter.assemble import assemble
+from exporter.draft import BundleDraft
 from exporter.errors import ExportError
 from exporter.runs import flattened, load_classifier_run, load_detector_run
-from tests.exporter.small_models import DETECTOR
+from tests.exporter.small_models import DATA, DETECTOR
 from trainer.data.cnmc import digest_of, read_manifest
+from trainer.data.data_manifest import DataManifest
 from trainer.detector.saved import save_detector
 from trainer.models.classifier import CellClassifier, ClassifierGeometry, saved_classifier
 from trainer.models.detector import Detector
@@ -157,6 +159,27 @@ def test_another_manifest_than_that_of_the_training_is_refused(
     (data / "cnmc2019" / "manifest.csv").write_text(MANIFEST.replace("G2", "G9"))
     with pytest.raises(ExportError, match="not the one that the run was trained on"):
         load_classifier_run(classifier_run)
+
+
+def test_the_data_travel_with_the_draft_when_every_run_says_them(
+    detector_run: Path, classifier_run: Path
+) -> None:
+    DATA.write(detector_run / "data.json")
+    assert assembled(detector_run, classifier_run).data is None
+    DATA.write(classifier_run / "data.json")
+    assert assembled(detector_run, classifier_run).data == DATA
+
+
+def test_runs_on_different_data_make_no_bundle(detector_run: Path, classifier_run: Path) -> None:
+    DATA.write(detector_run / "data.json")
+    one = DATA.sets[0].model_copy(update={"digest": "sha256:" + "ef" * 32})
+    DataManifest(sets=(one,)).write(classifier_run / "data.json")
+    with pytest.raises(ExportError, match="trained on different data"):
+        assembled(detector_run, classifier_run)
+
+
+def assembled(detector_run: Path, classifier_run: Path) -> BundleDraft:
+    return assemble(detector_run, classifier_run, name="x", version="1.0.0")
 
 
 def test_a_fold_of_a_cross_validation_is_refused(classifier_run: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from edge_daemon.errors import DataError
 from tests.trainer.small_sets import small_classifier
 from trainer.classifier.config import ClassifierConfig
 from trainer.classifier.groups import trained_on
-from trainer.compare import METRICS, compare
+from trainer.compare import METRICS, REPORT, compare
 from trainer.cross_validation import PREDICTIONS, cross_validate
 from trainer.data.cnmc import read_manifest
 from trainer.detector.config import DetectorConfig
@@ -78,6 +79,24 @@ def test_what_is_done_is_not_done_again(
 def test_a_comparison_reads_it(out: Path, tmp_path: Path) -> None:
     compare([out / PREDICTIONS], tmp_path, rounds=40)
     assert (tmp_path / METRICS).exists()
+    assert "Where it looks" not in (tmp_path / REPORT).read_text()
+
+
+def test_a_comparison_shows_where_the_networks_of_the_folds_look(
+    config: ClassifierConfig, out: Path, tmp_path: Path
+) -> None:
+    compare([out / PREDICTIONS], tmp_path, data=config.data, rounds=40)
+    page = (tmp_path / REPORT).read_text()
+    assert page.count('alt="Where small looks in cell') == 8
+
+
+def test_predictions_without_their_networks_show_no_such_pictures(
+    config: ClassifierConfig, out: Path, tmp_path: Path
+) -> None:
+    moved = tmp_path / "moved.npz"
+    shutil.copy(out / PREDICTIONS, moved)
+    compare([moved], tmp_path, data=config.data, rounds=40)
+    assert "Where it looks" not in (tmp_path / REPORT).read_text()
 
 
 def test_one_fold_alone_or_a_detector_is_refused(config: ClassifierConfig, tmp_path: Path) -> None:

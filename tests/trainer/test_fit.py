@@ -13,6 +13,8 @@ import torch
 
 from exporter.runs import load_classifier_run, load_detector_run
 from tests.trainer.small_sets import write_sets
+from trainer.data.data_manifest import DataManifest
+from trainer.data.training_data import manifest_of_training_data
 from trainer.models.efficientnet_lite import EfficientNetLite
 
 CLASSIFIER = """
@@ -88,6 +90,10 @@ def test_a_classifier_is_trained_measured_resumed_and_exported(folder: Path) -> 
     run = folder / "classifier"
     assert json.loads((run / "config.json").read_text())["recipe"] == "classifier.toml"
     assert "on_black" in json.loads((run / "metrics.json").read_text())
+    manifest = DataManifest.read(run / "data.json")
+    sets = ["bccd/train", "bccd/val", "cnmc2019", "txl-pbc/train", "txl-pbc/val"]
+    assert sorted(one.name for one in manifest.sets) == sets
+    assert manifest == manifest_of_training_data(folder / "data")
     (run / "metrics.json").unlink()
     again = leuko_train(folder, "resume", "classifier")
     assert again.returncode == 0, again.stderr

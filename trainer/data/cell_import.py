@@ -22,14 +22,13 @@ from numpy.typing import NDArray
 from edge_daemon.errors import DataError
 from trainer.data.cell_likeness import Fingerprint, Repeat, find_repeats, fingerprint
 from trainer.data.cnmc import CLASS_OF_LABEL, MANIFEST, CellRecord, Split, read_manifest
-from trainer.data.data_manifest import DataManifest, manifest_of_cells
+from trainer.data.data_manifest import DATA_JSON, DataManifest, manifest_of_cells
 from trainer.data.groups import merge_groups
 from trainer.data.published_cells import PublishedCell
 from trainer.data.reading import Progress, silently
 from trainer.data.splits import suggest_split
 from trainer.whole_files import new_folder
 
-DATA_JSON = "data.json"
 REPEATS = "repeats.csv"
 
 _LABEL_OF_CLASS = {cell_class: label for label, cell_class in CLASS_OF_LABEL.items()}

@@ -127,7 +127,11 @@ def digest_of(records: Sequence[CellRecord]) -> str:
 
 def read_picture(root: Path, record: CellRecord) -> NDArray[np.uint8]:
     """The picture of a cell, uint8 ``[H, W, 3]``, RGB. Raises :class:`DataError` if unreadable."""
-    path = root / record.file
+    return read_picture_file(root / record.file)
+
+
+def read_picture_file(path: Path) -> NDArray[np.uint8]:
+    """The same of a path."""
     picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if picture is None:
         raise DataError(f"{path}: missing or not a readable picture; fetch the data set again")

@@ -22,6 +22,9 @@ from trainer.data.all_idb import BlastFrame
 from trainer.data.cnmc import CellRecord, digest_of
 from trainer.data.fields import FieldRecord, FieldSet
 
+DATA_JSON = "data.json"
+"""Its name in an imported set, a run and a bundle."""
+
 Layout = Literal["cnmc", "cnmc-compact", "voc", "yolo", "coco", "all-idb1"]
 FieldLayout = Literal["voc", "yolo", "coco"]
 Count = Annotated[int, Field(ge=0)]

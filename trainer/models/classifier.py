@@ -131,6 +131,10 @@ class CellClassifier(nn.Module):
         for name in self.depths:
             yield name, cast("Backbone", self.backbones[name])
 
+    def last_layers(self) -> list[str]:
+        """Names of the deepest layers that are read, one of each backbone."""
+        return [f"backbones.{name}.stages.{stages[-1]}" for name, stages in self.depths.items()]
+
     def joined(self, x: Tensor) -> Tensor:
         """The features before standardisation, float ``[N, fusion.width]``."""
         mask = self.mask(x).sigmoid()

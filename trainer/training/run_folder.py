@@ -8,6 +8,8 @@
     a line an epoch, written whole from that history: it can never say more or less than ``last.pt``
 ``best.pt``
     what the best epoch was worth keeping for: the averaged weights and what belongs to them
+``data.json``
+    the data by name, count and digest (:mod:`trainer.data.data_manifest`)
 ``tensorboard/``
     the same figures as curves, for ``tensorboard --logdir``
 """
@@ -31,6 +33,11 @@ CONFIG, LAST, LOG, BEST, CURVES = (
     "best.pt",
     "tensorboard",
 )
+
+
+def fold_folder(folder: Path, fold: int) -> Path:
+    """The run of one fold in the folder of a cross-validation."""
+    return folder / f"fold-{fold}"
 
 
 @dataclass(frozen=True)
