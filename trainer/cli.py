@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_daemon.errors import LeukoError
+from edge_daemon.errors import DataError, LeukoError
 from trainer.data_cli import app as data_app
 
 if TYPE_CHECKING:
@@ -73,6 +73,19 @@ def evaluate(run: RunArgument, data: DataOption = None) -> None:
     from trainer import fit as training
 
     training.evaluate(run, _console(), data)
+
+
+@app.command()
+def speed(settings: SettingsArgument, data: DataOption = None) -> None:
+    """Time, on one core, the making of training crops and their reading by the classifier."""
+    from trainer.classifier.config import ClassifierConfig
+    from trainer.settings import read_settings
+    from trainer.throughput import measure_throughput
+
+    config = read_settings(settings, data=data)
+    if not isinstance(config, ClassifierConfig):
+        raise DataError(f"{settings}: only the crops of classifiers are timed")
+    typer.echo(str(measure_throughput(config)))
 
 
 @app.command(name="cross-validate")

@@ -84,11 +84,15 @@ def cell_mask(picture: Rgb, *, erode_px: int = 2) -> NDArray[np.uint8]:
     appendages and threads), reduced to its largest component, filled, and eroded by ``erode_px``
     (removes the dark rim). Raises ``ValueError`` when nothing but black is there.
     """
-    mask = (picture.max(axis=2) > BLACK_LEVEL).astype(np.uint8)
+    red, green, blue = cv2.split(picture)  # picture.max(axis=2) takes twenty times as long
+    brightest = np.asarray(cv2.max(cv2.max(red, green), blue), np.uint8)
+    mask = (brightest > BLACK_LEVEL).astype(np.uint8)
     opened = _opened(mask)
     largest = _largest_component(opened if opened.any() else mask)
     contours, _ = cv2.findContours(largest, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    filled = cv2.drawContours(np.zeros_like(largest), contours, -1, 1, cv2.FILLED)
+    filled = np.asarray(
+        cv2.drawContours(np.zeros_like(largest), contours, -1, 1, cv2.FILLED), np.uint8
+    )
     solid = filled & mask
     padded = cv2.copyMakeBorder(solid, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     eroded = cv2.erode(padded, _disc(2 * erode_px + 1))[1:-1, 1:-1] if erode_px else solid

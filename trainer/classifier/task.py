@@ -70,7 +70,7 @@ class ClassifierTask:
         torch.manual_seed(config.seed)  # random first weights
         self.config, self.ranks = config, ranks
         self.epochs, self.patience = config.epochs, config.patience
-        self.network = _first_network(config)
+        self.network = first_network(config)
         self._averaged = AveragedWeights(self.network, config.ema_decay)
         rates = {"backbones.": config.backbone_rate}
         groups = parameter_groups(self.network, rates, config.weight_decay)
@@ -235,7 +235,7 @@ def _crops_of_epoch(
     )
 
 
-def _first_network(config: ClassifierConfig) -> CellClassifier:
+def first_network(config: ClassifierConfig) -> CellClassifier:
     """The network before the first step, each backbone from where it is to start."""
     network = CellClassifier(
         config.read_depths,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, TypeAlias, TypeVar
 
@@ -28,7 +29,7 @@ from edge_daemon.smear.composite import (
 )
 from edge_daemon.vision.crops import crop_cells
 from trainer.data.cell_augment import AugmentStrength, degrade, recolour, view
-from trainer.data.cnmc import UM_PER_PX, CellRecord, read_picture
+from trainer.data.cnmc import UM_PER_PX, CellRecord, read_picture, read_picture_file
 from trainer.data.sampling import area_balanced, group_balanced
 from trainer.data.smear_fields import SmearField, free_centres
 
@@ -181,7 +182,8 @@ class TrainingCrops:
             np.ascontiguousarray(seen[..., :3]),
             seen[..., 3].astype(np.float32) / np.float32(255),
         )
-        outside = crop.max(axis=2, keepdims=True) < 8
+        red, green, blue = cv2.split(crop)
+        outside = (cv2.max(cv2.max(red, green), blue) < 8)[..., None]
         crop = recolour(crop, rng, self.mix.strength)
         crop = np.where(outside, np.uint8(0), crop)
         return degrade(crop, rng, self.mix.strength), mask
@@ -262,8 +264,9 @@ def crops_on_black(root: Path, records: Sequence[CellRecord], size: int) -> NDAr
     """Pictures of single cells as the daemon resizes them, uint8 ``[N, size, size, 3]``."""
     crops = np.empty((len(records), size, size, 3), np.uint8)
     for crop, record in zip(crops, records, strict=True):
-        picture = read_picture(root, record)
-        crop[:] = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
+        crop[:] = cv2.resize(
+            _picture(root / record.file), (size, size), interpolation=cv2.INTER_AREA
+        )
     return crops
 
 
@@ -280,9 +283,23 @@ def crops_on_fields(
     rng = np.random.default_rng(seed)
     crops = np.empty((len(records), size, size, 3), np.uint8)
     for crop, record in zip(crops, records, strict=True):
-        cell = cut_out(read_picture(root, record), UM_PER_PX)
+        cell = _cut_out(root / record.file)
         crop[:] = crop_on_field(cell, fields, rng, crop_um=crop_um, size=size)
     return crops
+
+
+# The same few cells are shown several times in a row, on black and on fields. Decoding a picture
+# and cutting the cell out of it takes longer than all that is done with it afterwards.
+
+
+@lru_cache(maxsize=64)
+def _picture(path: Path) -> NDArray[np.uint8]:
+    return read_picture_file(path)
+
+
+@lru_cache(maxsize=64)
+def _cut_out(path: Path) -> CutOutCell:
+    return cut_out(_picture(path), UM_PER_PX)
 
 
 def crop_on_field(
