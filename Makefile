@@ -44,13 +44,9 @@ help: ## list these targets
 demo: $(VENV)/.daemon ## run the daemon on a simulated slide and watch it over MQTT (no torch)
 	@$(BIN)/leuko-edge demo
 
-# Two processes, as in life: the device's runtimes and torch's training never share one. In one
-# process, torch's SIGCHLD handler was run on a signal stack that another library had left too
-# small or gone, and the tests ended in a segmentation fault.
 .PHONY: test
 test: lint types imports mosquitto chromium ## check everything, as CI does
-	@$(BIN)/python -m pytest tests/house tests/edge_daemon tests/end_to_end
-	@$(BIN)/python -m pytest tests/exporter tests/trainer
+	@$(BIN)/python -m pytest
 
 .PHONY: lint
 lint: $(VENV)/.dev ## style, and syntax that Python 3.10 knows

@@ -7,6 +7,7 @@ numbers can be compared; with ``auto`` the runtime may use the processor's bfloa
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,6 @@ class OpenVinoEngine(CheckedEngine):
     def __init__(
         self, model: Path, precision: Precision, threads: int, *, exact_fp32: bool
     ) -> None:
-        import openvino as ov
-
         config: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",  # one frame at a time, all threads on it
             "INFERENCE_NUM_THREADS": threads,
@@ -39,7 +38,7 @@ class OpenVinoEngine(CheckedEngine):
         if exact_fp32:
             config["INFERENCE_PRECISION_HINT"] = "f32"
         with opened(model, self.runtime):
-            compiled = ov.Core().compile_model(str(model), "CPU", config)
+            compiled = core().compile_model(str(model), "CPU", config)
         arithmetic = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         super().__init__(
             f"openvino:cpu:{arithmetic}",
@@ -58,6 +57,20 @@ class OpenVinoEngine(CheckedEngine):
 
     def _free(self) -> None:
         self._request = None
+
+
+@cache
+def core() -> Any:
+    """The one ``openvino.Core`` of this process; it is never given back.
+
+    On processors with AMX a core's CPU plugin puts a signal stack under the calling thread and
+    unmaps it when it goes. When the older of two cores goes first, the younger one restores the
+    unmapped stack, and the next signal (a SIGTERM, a finished child) ends the process with a
+    segmentation fault (openvino pull request 11894 has the code).
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def _spec(port: Any) -> TensorSpec:

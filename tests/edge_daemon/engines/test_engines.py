@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -152,3 +154,33 @@ def test_a_precision_the_bundle_lacks_is_refused_with_those_it_has(tiny_bundle):
 def test_a_role_the_bundle_lacks_is_refused(tiny_bundle):
     with pytest.raises(BundleError, match="has no role 'second_opinion'"):
         open_engine(load_bundle(tiny_bundle), "second_opinion")
+
+
+SIGNALLED_AFTER_ENGINES_CAME_AND_WENT = """
+import signal, sys
+from pathlib import Path
+from edge_daemon.contract.bundle import load_bundle
+from edge_daemon.engines.select import open_engine
+
+signal.signal(signal.SIGTERM, lambda *_: print("stopping"))
+bundle = load_bundle(Path(sys.argv[1]))
+older = open_engine(bundle, "detector", engine="openvino", precision="fp32")
+younger = open_engine(bundle, "classifier", engine="openvino", precision="fp32")
+older.close()
+del older
+younger.close()
+del younger
+signal.raise_signal(signal.SIGTERM)
+"""
+
+
+def test_a_signal_finds_its_handler_after_engines_came_and_went(tiny_bundle):
+    """On processors with AMX, OpenVINO puts a signal stack under the process and takes it away."""
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALLED_AFTER_ENGINES_CAME_AND_WENT, str(tiny_bundle)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "stopping\n"), done.stderr

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from edge_daemon.engines.openvino import core
 from edge_daemon.errors import DataError
 from trainer.models.classifier import (
     CellClassifier,
@@ -49,7 +50,6 @@ def test_the_exported_graph_takes_any_batch_and_agrees_in_both_engines(
     graph: ClassifierGraph, tmp_path: Path
 ) -> None:
     import onnxruntime
-    import openvino
 
     path = tmp_path / "classifier.onnx"
     torch.onnx.export(
@@ -64,7 +64,7 @@ def test_the_exported_graph_takes_any_batch_and_agrees_in_both_engines(
     )
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     exact = {"INFERENCE_PRECISION_HINT": "f32"}
-    compiled = openvino.Core().compile_model(str(path), "CPU", exact)
+    compiled = core().compile_model(str(path), "CPU", exact)
     for count in (1, 5):
         batch = crops(count)
         with torch.inference_mode():

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from edge_daemon.contract.roles import DetectorRole
+from edge_daemon.engines.openvino import core
 from edge_daemon.vision.detect import decode
 from trainer.models.detector import Detector, DetectorGraph, DetectorShape
 
@@ -72,7 +73,6 @@ def test_an_untrained_detector_sees_next_to_nothing(image: np.ndarray) -> None:
 def test_openvino_runs_the_exported_graph_to_the_same_numbers(
     graph: DetectorGraph, image: np.ndarray, tmp_path: Path
 ) -> None:
-    openvino = pytest.importorskip("openvino")
     path = tmp_path / "detector.onnx"
     torch.onnx.export(
         graph,
@@ -83,7 +83,7 @@ def test_openvino_runs_the_exported_graph_to_the_same_numbers(
         opset_version=19,
         dynamo=False,
     )
-    compiled = openvino.Core().compile_model(
+    compiled = core().compile_model(
         str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
     )
     got = compiled({"image": image})
