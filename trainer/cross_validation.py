@@ -38,7 +38,8 @@ def cross_validate(
 ) -> Predictions | None:
     """Train every fold into ``out/fold-<n>`` and write ``out/predictions.npz``.
 
-    Folds that are done are not done again. ``name`` is what the model is called in a comparison;
+    Folds that are done are not done again. ``start_from`` names cross-validations, and a backbone
+    starts from the same fold of one. ``name`` is what the model is called in a comparison;
     without it, its architecture. Only the leading rank has predictions to return. Raises
     :class:`DataError`.
     """
@@ -51,7 +52,7 @@ def cross_validate(
     folds: list[int] = []
     logits: dict[str, list[NDArray[np.float32]]] = {"on_black": [], "composited": []}
     for fold in range(config.folds):
-        own, run = replace(config, fold=fold), fold_folder(out, fold)
+        own, run = _of_fold(config, fold), fold_folder(out, fold)
         if ranks.leads:
             console.print(f"fold {fold + 1} of {config.folds}")
         if not (run / METRICS).exists():
@@ -80,6 +81,17 @@ def cross_validate(
     )
     save_predictions(predictions, out / PREDICTIONS)
     return predictions
+
+
+def _of_fold(config: ClassifierConfig, fold: int) -> ClassifierConfig:
+    starts = {name: fold_folder(runs, fold) for name, runs in config.start_from.items()}
+    for name, run in starts.items():
+        if not RunFolder(run).best.exists():
+            raise DataError(
+                f"start_from.{name}: no {run}; a fold starts from the same fold of a "
+                "cross-validation, any other run has seen its patients"
+            )
+    return replace(config, fold=fold, start_from=starts)
 
 
 def describe_model(graph: ClassifierGraph, config: ClassifierConfig) -> dict[str, str | float]:

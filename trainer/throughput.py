@@ -13,8 +13,8 @@ import torch
 
 from trainer.classifier.config import ClassifierConfig
 from trainer.classifier.groups import trained_on
+from trainer.classifier.networks import first_network
 from trainer.classifier.shown import shown_crops
-from trainer.classifier.task import first_network
 from trainer.models.efficientnet_lite import normalise
 
 _PLACES = 4

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 
 from edge_daemon.errors import DataError
@@ -18,7 +19,9 @@ from trainer.compare import METRICS, REPORT, compare
 from trainer.cross_validation import PREDICTIONS, cross_validate
 from trainer.data.cnmc import read_manifest
 from trainer.detector.config import DetectorConfig
+from trainer.models.classifier import load_classifier
 from trainer.predictions import Predictions, load_predictions
+from trainer.training.run_folder import BEST, fold_folder
 
 QUIET = Console(quiet=True)
 
@@ -104,3 +107,26 @@ def test_one_fold_alone_or_a_detector_is_refused(config: ClassifierConfig, tmp_p
         cross_validate(replace(config, fold=1), "one.toml", tmp_path, QUIET)
     with pytest.raises(DataError, match="only classifiers are cross-validated"):
         cross_validate(DetectorConfig(config.data), "det.toml", tmp_path, QUIET)
+
+
+def test_a_fold_starts_from_backbones_that_never_saw_its_patients(
+    config: ClassifierConfig, out: Path, tmp_path: Path
+) -> None:
+    continued = replace(config, start_from={"efficientnet_lite0": out}, weights="none")
+    cross_validate(continued, "continued.toml", tmp_path, QUIET)
+    for fold in range(2):
+        before, after = (
+            load_classifier(fold_folder(folder, fold) / BEST).network.backbones.state_dict()
+            for folder in (out, tmp_path)
+        )
+        assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_fold_does_not_start_from_a_run_that_saw_all_patients(
+    config: ClassifierConfig, out: Path, tmp_path: Path
+) -> None:
+    single = fold_folder(out, 0)
+    with pytest.raises(DataError, match=r"start_from\.efficientnet_lite0: no .* same fold"):
+        cross_validate(
+            replace(config, start_from={"efficientnet_lite0": single}), "one.toml", tmp_path, QUIET
+        )

@@ -16,6 +16,7 @@ from trainer.models.classifier import (
     Depths,
 )
 from trainer.models.committee import CommitteeTraining
+from trainer.training.compute import Arithmetic
 
 Initial: TypeAlias = Literal["imagenet", "none"] | Path
 """What a backbone starts from: published ImageNet weights, random ones, or those in a file."""
@@ -45,7 +46,8 @@ class ClassifierConfig:
     mask_epochs: int = 4
     """Epochs in which only the mask is trained."""
     epochs: int = 5
-    """All epochs: those of the mask, one in which the committee is trained, the rest fine-tunes.
+    """All epochs: those of the mask, ``learn_epochs``, one in which the committee is trained, the
+    rest fine-tunes.
     From ImageNet weights and this much data fine-tuning has only lost so far (decision 10), so
     there is none unless it is asked for."""
     crops_per_epoch: int = 4096
@@ -53,6 +55,12 @@ class ClassifierConfig:
     """Crops per step, over all ranks."""
     mask_rate: float = 3e-3
     """Learning rate of the mask."""
+    learn_epochs: int = 0
+    """Epochs between the mask and the committee in which backbones learn from the cells with one
+    linear layer behind them: for weights of ``none``, from which the committee has nothing to
+    read."""
+    learn_rate: float = 2e-3
+    """Highest learning rate of these; ``backbone_rate`` is relative to it as well."""
     shown_views: int = 2
     """How often each cell is shown on black, and how often on a field, to train the committee."""
     committee: CommitteeTraining = field(default_factory=CommitteeTraining)
@@ -76,6 +84,9 @@ class ClassifierConfig:
     rendered_cells: int = 160
     rendered_fields: int = 16
     seed: int = 0
+    arithmetic: Arithmetic = "float32"
+    """Of the networks while they are trained; ``bfloat16`` is quicker on GPUs since 2020 and on
+    processors with AMX."""
     threads: int = 1
     """Of each rank. On a busy machine two threads wait for each other longer than they work."""
     workers: int = 1
@@ -86,10 +97,10 @@ class ClassifierConfig:
                 f"architecture: there is no {self.architecture!r}; there are "
                 f"{', '.join(ARCHITECTURES)}"
             )
-        if not 0 < self.mask_epochs < self.epochs:
+        if not 0 < self.mask_epochs <= self.settle_epoch < self.epochs:
             raise DataError(
                 f"epochs: {self.epochs} leave none for the classifier, the mask alone takes "
-                f"{self.mask_epochs}; ask for more than that"
+                f"{self.mask_epochs} and learning {self.learn_epochs}; ask for more than that"
             )
         if self.fold is not None and not 0 <= self.fold < self.folds:
             raise DataError(f"fold: {self.fold} is not one of 0 to {self.folds - 1}")
@@ -101,6 +112,11 @@ class ClassifierConfig:
     def read_depths(self) -> Depths:
         """Backbones and the stages that are read, whichever way they were given."""
         return self.depths or ARCHITECTURES[self.architecture]
+
+    @property
+    def settle_epoch(self) -> int:
+        """The epoch in which the committee is trained."""
+        return self.mask_epochs + self.learn_epochs
 
     @property
     def counts_colours(self) -> bool:

@@ -32,6 +32,7 @@ from trainer.statistics.calibration import expected_calibration_error, fit_tempe
 from trainer.statistics.operating import abstain_band, operating_at
 from trainer.statistics.ranking import auroc, auroc_by_group, auroc_of_groups
 from trainer.statistics.resampling import group_bootstrap
+from trainer.training.compute import device_of
 from trainer.training.run_folder import RunFolder
 
 BLAST_THRESHOLD = 0.5
@@ -246,13 +247,14 @@ def read_validation(
 def answers_of(graph: ClassifierGraph, crops: NDArray[np.uint8], batch: int = 64) -> Answers:
     """What a graph says of many crops, in batches without autograd."""
     graph.eval()
+    device = device_of(graph)
     logits = [np.empty((0, len(CLASSES)), np.float32)]
     novelty = [np.empty(0, np.float32)]
     with torch.inference_mode():
         for first in range(0, len(crops), batch):
-            one, other = graph(torch.from_numpy(crops[first : first + batch]))
-            logits.append(one.float().numpy())
-            novelty.append(other.float().numpy())
+            one, other = graph(torch.from_numpy(crops[first : first + batch]).to(device))
+            logits.append(one.float().cpu().numpy())
+            novelty.append(other.float().cpu().numpy())
     return Answers(np.concatenate(logits), np.concatenate(novelty))
 
 

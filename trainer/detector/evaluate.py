@@ -20,6 +20,7 @@ from trainer.data.field_augment import MarkedFrame
 from trainer.data.fields import FieldSet
 from trainer.detector.metrics import KindMatches, match, mean_average_precision
 from trainer.models.detector import Detector, DetectorGraph
+from trainer.training.compute import device_of
 
 EVALUATION_SCORE = 0.01
 """Average precision looks at the whole curve, so detections far below the shipped thresholds
@@ -56,14 +57,15 @@ def detect_frames(
     detector: Detector, frames: Sequence[MarkedFrame], role: DetectorRole
 ) -> list[Detections]:
     """Run the network in fp32 on each frame by itself, as the device does."""
-    graph = DetectorGraph(detector).eval()
+    graph, device = DetectorGraph(detector).eval(), device_of(detector)
     found = []
     with torch.inference_mode():
         for frame in frames:
             image, scale = letterbox(frame.pixels, role)
-            outputs = graph(torch.from_numpy(image))
+            outputs = graph(torch.from_numpy(image).to(device))
             named: dict[str, NDArray[np.float32]] = {
-                name: part.numpy() for name, part in zip(graph.output_names, outputs, strict=True)
+                name: part.cpu().numpy()
+                for name, part in zip(graph.output_names, outputs, strict=True)
             }
             found.append(decode(named, role, scale, *frame.pixels.shape[:2]))
     return found

@@ -31,6 +31,7 @@ from trainer.detector.saved import save_detector
 from trainer.models.detector import Detector
 from trainer.models.efficientnet_lite import load_imagenet_weights, normalise
 from trainer.training.averaging import AveragedWeights
+from trainer.training.compute import Compute
 from trainer.training.loop import Stateful, Tick
 from trainer.training.optimisation import parameter_groups, set_rate, warm_cosine
 from trainer.training.parallel import Ranks
@@ -55,7 +56,8 @@ class DetectorTask:
         self.detector = Detector(config.shape)
         load_imagenet_weights(self.detector.backbone, config.weights)
         self.detector.backbone.freeze(stages=config.frozen_stages, batch_norm_statistics=True)
-        self.detector.to(memory_format=torch.channels_last)
+        self._compute = Compute(config.arithmetic)
+        self.detector.to(self._compute.device).to(memory_format=torch.channels_last)
         self._averaged = AveragedWeights(self.detector, config.average_decay)
         rates = {"backbone.": config.backbone_rate}
         groups = parameter_groups(self.detector, rates, config.weight_decay)
@@ -112,9 +114,12 @@ class DetectorTask:
         save_detector(cast("Detector", self._averaged.model), role, folder.best)
 
     def _step(self, batch: TrainingBatch) -> Iterator[float]:
-        images = normalise(batch.images).contiguous(memory_format=torch.channels_last)
-        predictions = lay_out(self.detector(images), self.detector.strides)
-        loss = detection_loss(predictions, batch.boxes, batch.kinds, self.config.loss)
+        pixels, boxes, kinds = self._compute.take(*batch)
+        images = normalise(pixels).contiguous(memory_format=torch.channels_last)
+        with self._compute.mixed():
+            outputs = self.detector(images)
+        predictions = lay_out(outputs, self.detector.strides)
+        loss = detection_loss(predictions, boxes, kinds, self.config.loss)
         self._optimizer.zero_grad(set_to_none=True)
         (loss.score + loss.box).backward()
         self.ranks.average_gradients(self.detector)

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
+import torch
 from torch import Tensor, nn
 
 from edge_daemon.contract.terms import CLASSES
@@ -137,10 +138,10 @@ class CellClassifier(nn.Module):
 
     def joined(self, x: Tensor) -> Tensor:
         """The features before standardisation, float ``[N, fusion.width]``."""
-        mask = self.mask(x).sigmoid()
+        mask = _in_float32(self.mask(x)).sigmoid()
         blackened = _BLACK + (x - _BLACK) * mask
         features = [
-            feature
+            _in_float32(feature)
             for name, backbone in self.looking()
             for feature in backbone.stage_outputs(blackened, self.depths[name])
         ]
@@ -205,6 +206,11 @@ def load_classifier(checkpoint: Path) -> ClassifierGraph:
         what = str(error).splitlines()[0]
         raise DataError(f"{checkpoint} does not hold a classifier ({what})") from error
     return ClassifierGraph(network.eval(), geometry).eval()
+
+
+def _in_float32(feature: Tensor) -> Tensor:
+    """Whatever the networks computed in: spreads over a cell are small differences of sums."""
+    return feature if feature.dtype == torch.float32 else feature.float()
 
 
 def _channels(backbones: nn.ModuleDict, depths: Depths) -> list[int]:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import distributed, nn
 
+from trainer.training.compute import found_device
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -42,7 +44,7 @@ class Ranks:
         """The leader's ``number``, on every rank: only it measures, all must stop together."""
         if self.world == 1:
             return number
-        shared = torch.tensor([number])
+        shared = torch.tensor([number], device=found_device())
         distributed.broadcast(shared, src=0)
         return int(shared.item())
 
@@ -52,5 +54,8 @@ def join_ranks() -> Ranks:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Ranks()
     if not distributed.is_initialized():
-        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        device = found_device()
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return Ranks(distributed.get_rank(), distributed.get_world_size())

@@ -15,7 +15,9 @@ from tests.trainer.small_sets import small_classifier
 from trainer.classifier.config import ClassifierConfig
 from trainer.classifier.evaluate import describe, evaluate_run
 from trainer.classifier.groups import held_out, trained_on
+from trainer.classifier.networks import first_network
 from trainer.classifier.task import ClassifierTask
+from trainer.models.classifier import load_classifier
 from trainer.training.loop import train
 from trainer.training.parallel import Ranks
 from trainer.training.run_folder import RunFolder
@@ -46,6 +48,19 @@ class PowerCutError(Exception):
     """What stands in for the plug being pulled."""
 
 
+@pytest.fixture(scope="module")
+def from_nothing(config: ClassifierConfig) -> ClassifierConfig:
+    return replace(
+        config,
+        weights="none",
+        frozen_stages=0,
+        frozen_statistics=False,
+        learn_epochs=2,
+        epochs=4,
+        arithmetic="bfloat16",
+    )
+
+
 @pytest.mark.parametrize("epochs_before", [1, 2])
 def test_an_interrupted_run_ends_in_the_same_weights_bit_for_bit(
     config: ClassifierConfig,
@@ -70,6 +85,31 @@ def test_an_interrupted_run_ends_in_the_same_weights_bit_for_bit(
     resumed = weights(cut)
     for name, value in weights(run).items():
         assert torch.equal(resumed[name], value), name
+
+
+def test_backbones_that_know_nothing_learn_and_can_be_interrupted_at_it(
+    from_nothing: ClassifierConfig, tmp_path: Path
+) -> None:
+    whole, cut = RunFolder.at(tmp_path / "whole"), RunFolder.at(tmp_path / "cut")
+    train(ClassifierTask(from_nothing, Ranks(), QUIET), whole, Ranks(), QUIET)
+    stopped = ClassifierTask(from_nothing, Ranks(), QUIET)
+    stopped.epochs = 2  # the mask, and half of the learning
+    train(stopped, cut, Ranks(), QUIET)
+    train(ClassifierTask(from_nothing, Ranks(), QUIET), cut, Ranks(), QUIET)
+    ended, resumed = weights(whole), weights(cut)
+    assert all(torch.equal(ended[name], resumed[name]) for name in ended)
+    first = first_network(from_nothing).state_dict()
+    moved = [name for name in first if not torch.equal(first[name], ended[name])]
+    assert any(name.startswith("backbones.efficientnet_lite0.stages.0") for name in moved)
+    assert [sorted(line)[-2:] for line in whole.history()][1:3] == [["right", "seconds"]] * 2
+
+
+def test_what_learnt_from_nothing_is_read_as_any_other(
+    from_nothing: ClassifierConfig, tmp_path: Path
+) -> None:
+    folder = RunFolder(tmp_path)
+    train(ClassifierTask(from_nothing, Ranks(), QUIET), folder, Ranks(), QUIET)
+    assert load_classifier(folder.best).network.depths == from_nothing.read_depths
 
 
 def test_every_epoch_leaves_a_line(run: RunFolder) -> None:
@@ -118,6 +158,7 @@ def test_a_fold_holds_out_whole_groups(config: ClassifierConfig) -> None:
     ("changes", "message"),
     [
         ({"epochs": 1}, "epochs: 1 leave none"),
+        ({"learn_epochs": 2}, "epochs: 3 leave none .* and learning 2"),
         ({"architecture": "alexnet"}, "architecture: there is no 'alexnet'"),
         ({"fold": 5}, "fold: 5 is not one of 0 to 4"),
         ({"start_from": {"vgg19": Path("x")}}, "start_from: vgg19 is no backbone"),

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from edge_daemon.smear.composite import Stain, cell_mask, cut_out
+from tests.trainer.small_sets import write_sets
 from trainer.data.cell_augment import AugmentStrength, degrade, recolour, view
-from trainer.data.cnmc import CellRecord
+from trainer.data.cnmc import CellRecord, read_manifest
 from trainer.data.composite_crops import (
     BANK_PX,
     BANK_UM_PER_PX,
@@ -171,3 +172,17 @@ def test_evaluation_crops_are_what_the_daemon_would_cut(tmp_path: Path) -> None:
     across_field = (placed[..., 1] < 150)[80].sum()
     assert across_black == pytest.approx(220 * 160 / 450, abs=2)
     assert across_field == pytest.approx(across_black, abs=4)
+
+
+def test_published_cells_are_decoded_once_and_never_painted_on(tmp_path: Path) -> None:
+    """Pictures and cells are kept between crops: what is pasted must be a copy."""
+    write_sets(tmp_path)
+    root = tmp_path / "cnmc2019"
+    records, fields = read_manifest(root), [smear_field()]
+
+    def crops() -> np.ndarray:
+        return crops_on_fields(root, records, fields, crop_um=19.8, size=80, seed=1)
+
+    first, on_black = crops(), crops_on_black(root, records, 80)
+    assert np.array_equal(crops(), first)
+    assert np.array_equal(crops_on_black(root, records, 80), on_black)
