@@ -207,8 +207,16 @@ def _is_at_hand(config: Mapping[str, Any]) -> bool:
 
 
 def _fit_command(folder: Path, config: Mapping[str, Any]) -> str:
-    """The command that trains ``folder`` again, given the data by ``LEUKO_DATA``."""
-    return f"leuko-train fit {config.get('recipe', 'SETTINGS')} --out {folder.name}"
+    """The command that trains ``folder`` again, given the data by ``LEUKO_DATA``.
+
+    Run folders are named without where they were: a bundle is published.
+    """
+    recipe, told = config.get("recipe", "SETTINGS"), config.get("distillation")
+    if told is None:
+        return f"leuko-train fit {recipe} --out {folder.name}"
+    options = f"--share {told['share']:g} --folds {told['folds']}"
+    teacher = Path(told["teacher"]).name
+    return f"leuko-train distill {recipe} --teacher {teacher} {options} --out {folder.name}"
 
 
 def _train_groups(config: Mapping[str, Any]) -> str | None:

@@ -68,6 +68,32 @@ def resume(run: RunArgument) -> None:
 
 
 @app.command()
+def distill(
+    settings: SettingsArgument,
+    teacher: Annotated[
+        Path,
+        typer.Option("--teacher", help="Run folder of a larger network with the same geometry."),
+    ],
+    out: OutOption,
+    data: DataOption = None,
+    share: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Of the teacher's word beside the label.")
+    ] = 0.5,
+    folds: Annotated[
+        int, typer.Option(min=2, help="Parts of the patients that the teacher judges in turn.")
+    ] = 4,
+) -> None:
+    """Train what SETTINGS describes on labels softened by a TEACHER that was not taught them."""
+    from trainer import fit as training
+    from trainer.classifier.config import Distillation
+    from trainer.settings import read_settings
+
+    distillation = Distillation(teacher.resolve(), share, folds)
+    config = read_settings(settings, data=data, distillation=distillation)
+    training.fit(config, settings.name, out, _console())
+
+
+@app.command()
 def evaluate(run: RunArgument, data: DataOption = None) -> None:
     """Choose thresholds and calibration of RUN on held-out data, and measure it."""
     from trainer import fit as training

@@ -38,8 +38,8 @@ def cross_validate(
 ) -> Predictions | None:
     """Train every fold into ``out/fold-<n>`` and write ``out/predictions.npz``.
 
-    Folds that are done are not done again. ``start_from`` names cross-validations, and a backbone
-    starts from the same fold of one. ``name`` is what the model is called in a comparison;
+    Folds that are done are not done again. ``start_from`` and a teacher are cross-validations, of
+    which each fold takes the same fold. ``name`` is what the model is called in a comparison;
     without it, its architecture. Only the leading rank has predictions to return. Raises
     :class:`DataError`.
     """
@@ -84,14 +84,26 @@ def cross_validate(
 
 
 def _of_fold(config: ClassifierConfig, fold: int) -> ClassifierConfig:
-    starts = {name: fold_folder(runs, fold) for name, runs in config.start_from.items()}
-    for name, run in starts.items():
-        if not RunFolder(run).best.exists():
-            raise DataError(
-                f"start_from.{name}: no {run}; a fold starts from the same fold of a "
-                "cross-validation, any other run has seen its patients"
-            )
-    return replace(config, fold=fold, start_from=starts)
+    """Backbones and teachers of a fold are of the same fold: others have seen its patients."""
+    starts = {
+        name: _same_fold(runs, fold, f"start_from.{name}")
+        for name, runs in config.start_from.items()
+    }
+    distillation = config.distillation
+    if distillation is not None:
+        teacher = _same_fold(distillation.teacher, fold, "distillation.teacher")
+        distillation = replace(distillation, teacher=teacher)
+    return replace(config, fold=fold, start_from=starts, distillation=distillation)
+
+
+def _same_fold(runs: Path, fold: int, setting: str) -> Path:
+    run = fold_folder(runs, fold)
+    if not RunFolder(run).best.exists():
+        raise DataError(
+            f"{setting}: no {run}; a fold needs the same fold of a cross-validation, any other run "
+            "has seen its patients"
+        )
+    return run
 
 
 def describe_model(graph: ClassifierGraph, config: ClassifierConfig) -> dict[str, str | float]:

@@ -89,7 +89,15 @@ def _refuse_unknown(content: Mapping[str, Any], kind: type, where: Path, above: 
 
 
 def _resolve_paths(content: dict[str, Any], folder: Path) -> None:
-    for name in ("data", "weights"):
-        value = content.get(name)
+    _resolve(content, ("data", "weights"), folder)
+    for table, name in (("start_from", None), ("distillation", "teacher")):
+        within = content.get(table)
+        if isinstance(within, dict):
+            _resolve(within, tuple(within) if name is None else (name,), folder)
+
+
+def _resolve(table: dict[str, Any], names: tuple[str, ...], folder: Path) -> None:
+    for name in names:
+        value = table.get(name)
         if isinstance(value, str) and value not in ("imagenet", "none"):
-            content[name] = str(folder / value)
+            table[name] = str(folder / value)

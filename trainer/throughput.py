@@ -47,11 +47,11 @@ def measure_throughput(config: ClassifierConfig) -> Throughput:
     start = time.perf_counter()
     batches = [crops[first + step] for first in stretches for step in range(once)]
     made_s = time.perf_counter() - start
-    count = sum(len(labels) for _, labels, _ in batches)
+    count = sum(len(labels) for _, labels, _, _ in batches)
     with torch.inference_mode():
         network.joined(normalise(batches[0][0]))
         start = time.perf_counter()
-        for pixels, _, _ in batches:
+        for pixels, _, _, _ in batches:
             network.joined(normalise(pixels).contiguous(memory_format=torch.channels_last))
         read_s = time.perf_counter() - start
     return Throughput(count / made_s, count / read_s)

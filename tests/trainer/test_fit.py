@@ -102,6 +102,19 @@ def test_a_classifier_is_trained_measured_resumed_and_exported(folder: Path) -> 
     assert exported.command == "leuko-train fit classifier.toml --out classifier"
 
 
+def test_a_student_is_distilled_from_it_and_says_from_whom(folder: Path) -> None:
+    if not (folder / "classifier").exists():
+        leuko_train(folder, "fit", "classifier.toml", "--out", "classifier")
+    options = ("--share", "0.3", "--folds", "2", "--out", "student")
+    learn = ("distill", "classifier.toml", "--teacher", "classifier", *options)
+    done = leuko_train(folder, *learn)
+    assert done.returncode == 0, done.stderr
+    told = json.loads((folder / "student" / "config.json").read_text())["distillation"]
+    assert (told["teacher"], told["share"]) == (str(folder / "classifier"), 0.3)
+    exported = load_classifier_run(folder / "student")
+    assert exported.command == f"leuko-train {' '.join(learn)}"
+
+
 def test_torchrun_trains_in_two_processes_and_one_of_them_writes(folder: Path) -> None:
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     fit = ("fit", "classifier.toml", "--out", "in-two")

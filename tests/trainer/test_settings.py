@@ -11,7 +11,7 @@ from trainer.classifier.config import ClassifierConfig
 from trainer.detector.config import DetectorConfig
 from trainer.settings import config_of, content_of, read_settings
 
-RECIPES = sorted((Path(__file__).resolve().parents[2] / "trainer" / "recipes").glob("*.toml"))
+RECIPES = sorted((Path(__file__).resolve().parents[2] / "trainer" / "recipes").rglob("*.toml"))
 
 
 @pytest.fixture
@@ -31,6 +31,9 @@ def settings(tmp_path: Path) -> Path:
         jpeg_probability = 0.5
         [start_from]
         vgg19 = "/runs/vgg19"
+        resnet50 = "runs/resnet50"
+        [distillation]
+        teacher = "runs/strong"
         """
     )
     return path
@@ -42,8 +45,16 @@ def test_a_file_is_read_with_its_nested_tables(settings: Path, tmp_path: Path) -
     assert config.data == tmp_path / "sets"
     assert config.geometry.visible == 224
     assert config.mix.strength.jpeg_probability == 0.5
-    assert config.start_from == {"vgg19": Path("/runs/vgg19")}
+    assert config.start_from["vgg19"] == Path("/runs/vgg19")
     assert config.read_depths["resnet50"] == (0, 1, 2, 3)
+
+
+def test_paths_are_relative_to_the_file(settings: Path, tmp_path: Path) -> None:
+    config = read_settings(settings)
+    assert isinstance(config, ClassifierConfig)
+    assert config.start_from["resnet50"] == tmp_path / "runs" / "resnet50"
+    assert config.distillation is not None
+    assert config.distillation.teacher == tmp_path / "runs" / "strong"
 
 
 def test_what_is_given_beside_the_file_wins(settings: Path) -> None:

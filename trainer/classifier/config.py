@@ -23,6 +23,24 @@ Initial: TypeAlias = Literal["imagenet", "none"] | Path
 
 
 @dataclass(frozen=True)
+class Distillation:
+    """Learning from a larger network, see :mod:`trainer.classifier.distillation`."""
+
+    teacher: Path
+    """Run folder of the larger network."""
+    share: float = 0.5
+    """Of the teacher's word in what the student is told; the rest is the label."""
+    folds: int = 4
+    """Parts of the patient groups; the teacher speaks of each without having been taught it."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise DataError(f"distillation.share: {self.share} is not between 0 and 1")
+        if self.folds < 2:
+            raise DataError(f"distillation.folds: {self.folds} leave nothing to learn from")
+
+
+@dataclass(frozen=True)
 class ClassifierConfig:
     """A whole training, but for where it is written; saved beside its weights."""
 
@@ -38,6 +56,8 @@ class ClassifierConfig:
     weights: Initial = "imagenet"
     start_from: dict[BackboneName, Path] = field(default_factory=dict)
     """Of a backbone the run whose trained weights it starts from, in place of ``weights``."""
+    distillation: Distillation | None = None
+    """The teacher of the committee, if there is one."""
     geometry: ClassifierGeometry = field(default_factory=ClassifierGeometry)
     mix: CropMix = field(default_factory=CropMix)
     fold: int | None = None

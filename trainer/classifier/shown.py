@@ -9,7 +9,7 @@ is half of what it reads, and every interpolation takes some of it away.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -36,9 +36,22 @@ from trainer.data.smear_fields import (
     rendered_nucleated_cells,
 )
 
-ShownBatch: TypeAlias = tuple[Tensor, Tensor, Tensor]
-"""Pixels uint8 ``[B, S, S, 3]``, labels int64 ``[B]``, weights float32 ``[B]``."""
 
+class ShownBatch(NamedTuple):
+    """Some of the crops that a committee is shown."""
+
+    pixels: Tensor
+    """uint8 ``[B, S, S, 3]``."""
+    labels: Tensor
+    """int64 ``[B]``."""
+    weights: Tensor
+    """float32 ``[B]``."""
+    cells: Tensor
+    """int64 ``[B]``: which record it is, or :data:`NO_RECORD`."""
+
+
+NO_RECORD = -1
+"""Normal blood and rendered cells are no records of single cells."""
 _CHUNK = 32
 _FEW_FIELDS = 16
 """White cells of so many fields are one chunk."""
@@ -87,8 +100,11 @@ class _Chunks(Dataset[ShownBatch]):
             raise IndexError(index)
         rng = np.random.default_rng((self._config.seed, index))
         place = index // self._config.shown_views
+        cells = None
         if place < 2 * self._cell_chunks:
-            pixels, labels, weights = self._cells(*divmod(place, 2), seed=index)
+            chunk, on_field = divmod(place, 2)
+            pixels, labels, weights = self._cells(chunk, on_field, seed=index)
+            cells = chunk * _CHUNK + np.arange(len(labels), dtype=np.int64)
         elif place < 2 * self._cell_chunks + self._blood_chunks:
             pixels, labels, weights = self._blood(place - 2 * self._cell_chunks)
         else:
@@ -96,10 +112,13 @@ class _Chunks(Dataset[ShownBatch]):
         middle = self._middle(pixels)
         for place, crop in enumerate(middle):
             middle[place] = _turned(crop, rng)
-        return (
+        if cells is None:
+            cells = np.full(len(labels), NO_RECORD, np.int64)
+        return ShownBatch(
             torch.from_numpy(np.ascontiguousarray(middle)),
             torch.from_numpy(labels.astype(np.int64)),
             torch.from_numpy(weights.astype(np.float32)),
+            torch.from_numpy(cells),
         )
 
     def _cells(

@@ -25,6 +25,7 @@ from torch.nn import functional
 from edge_daemon.contract.terms import CLASSES
 from trainer.classifier.config import ClassifierConfig
 from trainer.classifier.crop_stream import Batches, crops_of_epoch, training_crops
+from trainer.classifier.distillation import Teacher
 from trainer.classifier.evaluate import read_validation
 from trainer.classifier.groups import held_out, trained_on
 from trainer.classifier.networks import Pupil, first_network
@@ -70,6 +71,9 @@ class ClassifierTask:
         self._averaged = AveragedWeights(self.network, config.ema_decay)
         rates = {"backbones.": config.backbone_rate}
         groups = parameter_groups(self.network, rates, config.weight_decay)
+        self._teacher = Teacher.of(config)
+        if self._teacher is not None:
+            self._teacher.network.to(self._compute.device)
         self._pupil = None
         if config.learn_epochs:
             self._pupil = Pupil(self.network).to(self._compute.device)
@@ -179,15 +183,23 @@ class ClassifierTask:
         config, network = self.config, self.network
         network.load_state_dict(self._averaged.model.state_dict())
         network.eval()
-        shown = shown_crops(config, trained_on(config))
+        records = trained_on(config)
+        shown = shown_crops(config, records)
         ticks = len(shown) + config.committee.steps // _STEPS_PER_TICK
-        joined, labels, weights = [], [], []
-        for done, (pixels, label, weight) in enumerate(shown, start=1):
-            joined.append(network.joined(_normalised(*self._compute.take(pixels))).cpu())
-            labels.append(label)
-            weights.append(weight)
+        looking = [network] if self._teacher is None else [network, self._teacher.network]
+        joined: list[list[Tensor]] = [[] for _ in looking]
+        batches = []
+        for done, batch in enumerate(shown, start=1):
+            pixels = _normalised(*self._compute.take(batch.pixels))
+            for one, parts in zip(looking, joined, strict=True):
+                parts.append(one.joined(pixels).cpu())
+            batches.append(batch[1:])
             tick(done, ticks)
-        features, label, weight = torch.cat(joined), torch.cat(labels), torch.cat(weights)
+        features = torch.cat(joined[0])
+        label, weight, cell = map(torch.cat, zip(*batches, strict=True))
+        truth = functional.one_hot(label, len(CLASSES)).float()
+        if self._teacher is not None:
+            truth = self._teacher.soften(truth, torch.cat(joined[1]), weight, cell, records)
         judging = (network.fusion, network.committee, network.novelty)
         for part in judging:
             part.cpu()
@@ -197,7 +209,7 @@ class ClassifierTask:
             fit_committee(
                 network.committee,
                 standardised,
-                functional.one_hot(label, len(CLASSES)).float(),
+                truth,
                 weight,
                 config.committee,
                 seed=config.seed,

@@ -12,7 +12,7 @@ from edge_daemon.contract.terms import CLASSES
 from tests.trainer.small_sets import small_classifier
 from trainer.classifier.config import ClassifierConfig
 from trainer.classifier.groups import trained_on
-from trainer.classifier.shown import shown_crops
+from trainer.classifier.shown import NO_RECORD, shown_crops
 from trainer.data.composite_crops import CropMix, crops_on_black
 
 
@@ -28,7 +28,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> ClassifierConfig:
 
 @pytest.fixture(scope="module")
 def shown(config: ClassifierConfig) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    pixels, labels, weights = zip(*shown_crops(config, trained_on(config)), strict=True)
+    pixels, labels, weights, _ = zip(*shown_crops(config, trained_on(config)), strict=True)
     return torch.cat(pixels), torch.cat(labels), torch.cat(weights)
 
 
@@ -73,3 +73,14 @@ def test_the_same_seed_shows_the_same(
 def test_it_works_with_a_worker(config: ClassifierConfig) -> None:
     chunks = list(shown_crops(replace(config, workers=1), trained_on(config)))
     assert sum(len(chunk[0]) for chunk in chunks) > 0
+
+
+def test_each_crop_of_a_cell_says_which_cell_it_is(config: ClassifierConfig) -> None:
+    records, chunks = trained_on(config), list(shown_crops(config, trained_on(config)))
+    labels = torch.cat([chunk.labels for chunk in chunks])
+    cells = torch.cat([chunk.cells for chunk in chunks])
+    known = cells != NO_RECORD
+    assert cells[known].bincount().tolist() == [4] * len(records)  # two views, both kinds
+    assert [CLASSES[label] for label in labels[known]] == [
+        records[cell].label for cell in cells[known]
+    ]
