@@ -29,6 +29,10 @@ BLACK_LEVEL = 10
 """Largest channel value (0..255) that still counts as the black around a cut-out cell."""
 
 
+OPENED_AT = 3
+"""Masks are opened at this fraction of their size."""
+
+
 @dataclass(frozen=True)
 class CutOutCell:
     """One cell without its background, cropped to its own extent."""
@@ -86,7 +90,31 @@ def cell_mask(picture: Rgb, *, erode_px: int = 2) -> NDArray[np.uint8]:
     """
     red, green, blue = cv2.split(picture)  # picture.max(axis=2) takes twenty times as long
     brightest = np.asarray(cv2.max(cv2.max(red, green), blue), np.uint8)
-    mask = (brightest > BLACK_LEVEL).astype(np.uint8)
+    bright = (brightest > BLACK_LEVEL).astype(np.uint8)
+    window = _window(bright)
+    cell = np.zeros_like(bright)
+    cell[window] = _solid(bright[window], erode_px)
+    if not cell.any():
+        raise ValueError("the picture holds no cell: everything is black")
+    return cell
+
+
+def _window(mask: NDArray[np.uint8]) -> tuple[slice, slice]:
+    """Rows and columns that hold all of ``mask`` and a margin, where they divide evenly."""
+    height, width = mask.shape
+    if height % OPENED_AT or width % OPENED_AT:
+        return slice(None), slice(None)
+    left, top, wide, high = cv2.boundingRect(mask)
+    return _stretch(top, high), _stretch(left, wide)
+
+
+def _stretch(first: int, length: int) -> slice:
+    start, stop = first // OPENED_AT - 1, (first + length - 1) // OPENED_AT + 2
+    return slice(max(0, start) * OPENED_AT, stop * OPENED_AT)
+
+
+def _solid(mask: NDArray[np.uint8], erode_px: int) -> NDArray[np.uint8]:
+    """The cell in what is brighter than black, uint8 0 or 1, as :func:`cell_mask` tells."""
     opened = _opened(mask)
     largest = _largest_component(opened if opened.any() else mask)
     contours, _ = cv2.findContours(largest, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -96,10 +124,7 @@ def cell_mask(picture: Rgb, *, erode_px: int = 2) -> NDArray[np.uint8]:
     solid = filled & mask
     padded = cv2.copyMakeBorder(solid, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     eroded = cv2.erode(padded, _disc(2 * erode_px + 1))[1:-1, 1:-1] if erode_px else solid
-    cell = eroded if eroded.any() else solid
-    if not cell.any():
-        raise ValueError("the picture holds no cell: everything is black")
-    return np.asarray(cell, np.uint8)
+    return np.asarray(eroded if eroded.any() else solid, np.uint8)
 
 
 def stain_of_nuclei(frame: Rgb, white_cell_boxes: NDArray[np.floating]) -> Stain | None:
@@ -228,8 +253,12 @@ def _restained(
     gain = np.clip(np.array(stain.std, np.float32) / np.maximum(own_std, 1.0), 0.6, 1.8)
     gain = 1 + strength * (gain - 1)
     mean = own_mean + strength * (np.array(stain.mean, np.float32) - own_mean)
-    moved = (lab - own_mean) * gain + mean
-    return np.asarray(cv2.cvtColor(moved.astype(np.float32), cv2.COLOR_LAB2RGB) * 255, np.float32)
+    lab -= own_mean  # in place: half of the time goes into fetching new memory
+    lab *= gain
+    lab += mean
+    moved = np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), np.float32)
+    moved *= 255
+    return moved
 
 
 def _stain(lab: NDArray[np.float32]) -> Stain:
@@ -253,12 +282,14 @@ def _disc(diameter_px: int) -> NDArray[np.uint8]:
 def _opened(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Open with a disc of a quarter of the cell's diameter.
 
-    Done at a third of the size: a disc of 50 px over 450x450 pixels would cost more than the rest
-    of the cutting together.
+    Done at a third of the size (:data:`OPENED_AT`): a disc of 50 px over 450x450 pixels would cost
+    more than the rest of the cutting together.
     """
     height, width = mask.shape
     small = cv2.resize(
-        mask, (max(1, width // 3), max(1, height // 3)), interpolation=cv2.INTER_AREA
+        mask,
+        (max(1, width // OPENED_AT), max(1, height // OPENED_AT)),
+        interpolation=cv2.INTER_AREA,
     )
     diameter_px = 2 * np.sqrt(float(small.sum()) / np.pi)
     opened = cv2.morphologyEx(small, cv2.MORPH_OPEN, _disc(max(3, int(diameter_px / 4) | 1)))
@@ -281,7 +312,11 @@ def _bleed(rgb: Rgb, alpha: Alpha) -> Rgb:
     _, labels = cv2.distanceTransformWithLabels(
         outside, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
     )
-    inside = outside == 0
-    colour_of_label = np.zeros((int(labels.max()) + 1, 3), np.uint8)
-    colour_of_label[labels[inside]] = rgb[inside]
-    return np.asarray(colour_of_label[labels], np.uint8)
+    # four channels are one number, and one number a pixel is looked up far faster than three
+    packed = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2RGBA).view(np.uint32)[..., 0]
+    inside = np.flatnonzero(outside == 0)
+    labels = labels.ravel()
+    colour_of_label = np.zeros(len(labels) + 1, np.uint32)
+    colour_of_label[labels[inside]] = packed.ravel()[inside]
+    filled = colour_of_label[labels].reshape(*alpha.shape, 1).view(np.uint8)
+    return np.ascontiguousarray(filled[..., :3])

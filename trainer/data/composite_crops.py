@@ -264,9 +264,7 @@ def crops_on_black(root: Path, records: Sequence[CellRecord], size: int) -> NDAr
     """Pictures of single cells as the daemon resizes them, uint8 ``[N, size, size, 3]``."""
     crops = np.empty((len(records), size, size, 3), np.uint8)
     for crop, record in zip(crops, records, strict=True):
-        crop[:] = cv2.resize(
-            _picture(root / record.file), (size, size), interpolation=cv2.INTER_AREA
-        )
+        crop[:] = _on_black(root / record.file, size)
     return crops
 
 
@@ -295,6 +293,12 @@ def crops_on_fields(
 @lru_cache(maxsize=64)
 def _picture(path: Path) -> NDArray[np.uint8]:
     return read_picture_file(path)
+
+
+@lru_cache(maxsize=64)
+def _on_black(path: Path, size: int) -> NDArray[np.uint8]:
+    picture = cv2.resize(_picture(path), (size, size), interpolation=cv2.INTER_AREA)
+    return np.asarray(picture, np.uint8)
 
 
 @lru_cache(maxsize=64)
