@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -123,6 +123,10 @@ def cross_validate(
         str | None, typer.Option(help="What the model is called in a comparison.")
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of the network.")] = None,
+    by_image: Annotated[
+        bool,
+        typer.Option("--by-image", help="Patients on both sides, to show what that would claim."),
+    ] = False,
 ) -> None:
     """Train and measure SETTINGS on every fold of patients; writes OUT/predictions.npz."""
     from trainer.cross_validation import PREDICTIONS
@@ -130,7 +134,8 @@ def cross_validate(
     from trainer.settings import read_settings
 
     config = read_settings(settings, data=data, threads=threads)
-    if validate(config, settings.name, out, _console(), name=name) is not None:
+    split: Literal["images", "groups"] = "images" if by_image else "groups"
+    if validate(config, settings.name, out, _console(), name=name, split=split) is not None:
         typer.echo(f"predictions: {out / PREDICTIONS}  (leuko-train compare shows them)")
 
 

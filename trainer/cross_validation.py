@@ -24,8 +24,8 @@ from trainer.classifier.groups import held_out
 from trainer.data.cnmc import CellRecord
 from trainer.fit import METRICS, fit
 from trainer.models.classifier import ClassifierGraph, load_classifier
-from trainer.predictions import Predictions, save_predictions
-from trainer.settings import Config
+from trainer.predictions import Predictions, Split, save_predictions
+from trainer.settings import Config, content_of
 from trainer.training.parallel import join_ranks
 from trainer.training.run_folder import RunFolder, fold_folder
 
@@ -34,13 +34,20 @@ _TIMED_CROPS = 20
 
 
 def cross_validate(
-    config: Config, recipe: str, out: Path, console: Console, *, name: str | None = None
+    config: Config,
+    recipe: str,
+    out: Path,
+    console: Console,
+    *,
+    name: str | None = None,
+    split: Split = "groups",
 ) -> Predictions | None:
     """Train every fold into ``out/fold-<n>`` and write ``out/predictions.npz``.
 
     Folds that are done are not done again. ``start_from`` and a teacher are cross-validations, of
     which each fold takes the same fold. ``name`` is what the model is called in a comparison;
-    without it, its architecture. Only the leading rank has predictions to return. Raises
+    without it, its architecture. ``split`` of ``images`` shows what a split by image would have
+    claimed. Only the leading rank has predictions to return. Raises
     :class:`DataError`.
     """
     if not isinstance(config, ClassifierConfig):
@@ -52,11 +59,13 @@ def cross_validate(
     folds: list[int] = []
     logits: dict[str, list[NDArray[np.float32]]] = {"on_black": [], "composited": []}
     for fold in range(config.folds):
-        own, run = _of_fold(config, fold), fold_folder(out, fold)
+        own, run = replace(_of_fold(config, fold), split=split), fold_folder(out, fold)
         if ranks.leads:
             console.print(f"fold {fold + 1} of {config.folds}")
         if not (run / METRICS).exists():
             fit(own, recipe, run, console)
+        else:
+            RunFolder(run).refuse_others(content_of(own))
         if not ranks.leads:
             continue
         graph = load_classifier(RunFolder(run).best)
@@ -78,6 +87,7 @@ def cross_validate(
         area_um2=np.array([cell.area_um2 for cell in cells]),
         logits={kind: np.concatenate(parts) for kind, parts in logits.items()},
         description=describe_model(graph, config),
+        split=split,
     )
     save_predictions(predictions, out / PREDICTIONS)
     return predictions

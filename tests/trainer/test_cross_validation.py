@@ -130,3 +130,22 @@ def test_a_fold_does_not_start_from_a_run_that_saw_all_patients(
         cross_validate(
             replace(config, start_from={"efficientnet_lite0": single}), "one.toml", tmp_path, QUIET
         )
+
+
+def test_a_split_by_image_is_marked_as_one_and_never_taken_for_the_other(
+    config: ClassifierConfig, out: Path, tmp_path: Path
+) -> None:
+    cross_validate(config, "small.toml", tmp_path, QUIET, split="images")
+    leaked = load_predictions(tmp_path / PREDICTIONS)
+    assert leaked.split == "images"
+    on_both_sides = [
+        group for group in set(leaked.group) if len(set(leaked.fold[leaked.group == group])) > 1
+    ]
+    assert on_both_sides
+    with pytest.raises(DataError, match='\'split\' was "groups" and is now "images"'):
+        cross_validate(config, "small.toml", out, QUIET, split="images")
+
+
+def test_a_split_by_image_trains_nothing_for_use(config: ClassifierConfig) -> None:
+    with pytest.raises(DataError, match="trains nothing for use"):
+        replace(config, split="images")

@@ -16,6 +16,7 @@ from trainer.models.classifier import (
     Depths,
 )
 from trainer.models.committee import CommitteeTraining
+from trainer.predictions import Split
 from trainer.training.compute import Arithmetic
 
 Initial: TypeAlias = Literal["imagenet", "none"] | Path
@@ -63,6 +64,9 @@ class ClassifierConfig:
     fold: int | None = None
     """Which of ``folds`` over all patient groups is held out; ``None``: the suggested split."""
     folds: int = 5
+    split: Split = "groups"
+    """What a fold holds out. ``images`` puts patients on both sides: only to show what such a split
+    would have claimed."""
     mask_epochs: int = 4
     """Epochs in which only the mask is trained."""
     epochs: int = 5
@@ -124,6 +128,11 @@ class ClassifierConfig:
             )
         if self.fold is not None and not 0 <= self.fold < self.folds:
             raise DataError(f"fold: {self.fold} is not one of 0 to {self.folds - 1}")
+        if self.split == "images" and self.fold is None:
+            raise DataError(
+                "split: a split by image shows what it would have claimed, and trains nothing for "
+                "use: leuko-train cross-validate --by-image"
+            )
         unknown = set(self.start_from) - set(self.read_depths)
         if unknown:
             raise DataError(f"start_from: {min(unknown)} is no backbone of this architecture")

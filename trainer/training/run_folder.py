@@ -68,18 +68,21 @@ class RunFolder:
         What decides the weights must not change in the middle of a run: nobody could say afterwards
         what they come from.
         """
-        own = json.loads(json.dumps(dict(config), default=str))
         path = self.path / CONFIG
         if path.exists() and (self.path / LAST).exists():
-            before = self.config()
-            changed = [key for key in own if before.get(key) != own[key]]
-            if changed:
-                raise DataError(
-                    f"{path}: {changed[0]!r} was {_short(before.get(changed[0]))} and is now "
-                    f"{_short(own[changed[0]])}; go on with the old settings (leuko-train resume), "
-                    "or take another --out"
-                )
-        write_json(own, path)
+            self.refuse_others(config)
+        write_json(_plain(config), path)
+
+    def refuse_others(self, config: Mapping[str, Any]) -> None:
+        """Raise :class:`DataError` when the run has been told other settings than ``config``."""
+        own, before = _plain(config), self.config()
+        changed = [key for key in own if before.get(key) != own[key]]
+        if changed:
+            raise DataError(
+                f"{self.path / CONFIG}: {changed[0]!r} was {_short(before.get(changed[0]))} and is "
+                f"now {_short(own[changed[0]])}; go on with the old settings (leuko-train resume), "
+                "or take another --out"
+            )
 
     def config(self) -> dict[str, Any]:
         """The settings of the run. Raises :class:`DataError` when there are none."""
@@ -126,6 +129,11 @@ class RunFolder:
             ) from None
         except ValueError as error:
             raise DataError(f"{path}: not JSON lines ({error})") from None
+
+
+def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(dict(config), default=str))
+    return plain
 
 
 def _short(value: object) -> str:
