@@ -129,14 +129,25 @@ def cross_validate(
     ] = False,
 ) -> None:
     """Train and measure SETTINGS on every fold of patients; writes OUT/predictions.npz."""
-    from trainer.cross_validation import PREDICTIONS
     from trainer.cross_validation import cross_validate as validate
+    from trainer.predictions import PREDICTIONS
     from trainer.settings import read_settings
 
     config = read_settings(settings, data=data, threads=threads)
     split: Literal["images", "groups"] = "images" if by_image else "groups"
     if validate(config, settings.name, out, _console(), name=name, split=split) is not None:
         typer.echo(f"predictions: {out / PREDICTIONS}  (leuko-train compare shows them)")
+
+
+@app.command()
+def ablate(
+    runs: Annotated[Path, typer.Argument(metavar="RUNS", help="Folder of a cross-validation.")],
+    data: DataOption = None,
+) -> None:
+    """Measure what each depth, the area and the colours are worth; compare shows it."""
+    from trainer.ablation import ablate as leave_out
+
+    typer.echo(f"predictions: {leave_out(runs, _console(), data=data)}")
 
 
 @app.command()

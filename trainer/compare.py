@@ -18,12 +18,14 @@ from rich.table import Table
 
 from edge_daemon import __version__
 from edge_daemon.errors import DataError
+from trainer.ablation import read_ablation
 from trainer.area_baseline import area_baseline
 from trainer.predictions import Predictions, load_predictions
 from trainer.report import tables
 from trainer.report.looks import where_they_look
 from trainer.report.page import Attributions, render_page
 from trainer.report.words import summary
+from trainer.statistics.ablated import measure_choices
 from trainer.statistics.comparison import compare_models
 from trainer.whole_files import write_text
 
@@ -41,7 +43,8 @@ def compare(
     """Compare the predictions in ``files``; write the report into ``out`` and return the metrics.
 
     ``data`` is the folder that holds ``cnmc2019``, for the pictures of the worst errors and, where
-    networks lie beside their predictions, of where these look; without it there are none.
+    networks lie beside their predictions, of where these look; without it there are none. What
+    :func:`trainer.ablation.ablate` left beside the predictions is shown too.
     ``attributions`` takes the place of the latter. Raises :class:`DataError` when a file cannot be
     read, the files are not about the same cells, or a picture is missing.
     """
@@ -52,7 +55,16 @@ def compare(
     honest = next((one for one in predictions if one.split == "groups"), predictions[0])
     conditions = dict.fromkeys(name for one in predictions for name in one.conditions)
     comparison = compare_models([*predictions, area_baseline(honest, conditions)], rounds=rounds)
+    choices = [
+        choice
+        for file, one in zip(files, predictions, strict=True)
+        if one.split == "groups" and (fewer := read_ablation(file.parent))
+        for choice in measure_choices(
+            one.model, same_cells([honest, *fewer])[1:], comparison.resampling
+        )
+    ]
     metrics = comparison.as_json() | {
+        "choices": [asdict(choice) for choice in choices],
         "summary": [asdict(topic) for topic in summary(comparison)],
         "made_utc": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M"),
         "version": __version__,

@@ -24,12 +24,11 @@ from trainer.classifier.groups import held_out
 from trainer.data.cnmc import CellRecord
 from trainer.fit import METRICS, fit
 from trainer.models.classifier import ClassifierGraph, load_classifier
-from trainer.predictions import Predictions, Split, save_predictions
+from trainer.predictions import PREDICTIONS, Predictions, Split, save_predictions
 from trainer.settings import Config, content_of
 from trainer.training.parallel import join_ranks
 from trainer.training.run_folder import RunFolder, fold_folder
 
-PREDICTIONS = "predictions.npz"
 _TIMED_CROPS = 20
 
 

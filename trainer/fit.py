@@ -48,7 +48,7 @@ def fit(config: Config, recipe: str, out: Path, console: Console) -> None:
 
 def resume(run: Path, console: Console) -> None:
     """Go on with a run as it was told to be. Raises :class:`DataError`."""
-    config, recipe = _told(run)
+    config, recipe = told(run)
     fit(config, recipe, run, console)
 
 
@@ -58,10 +58,7 @@ def evaluate(run: Path, console: Console, data: Path | None = None) -> dict[str,
     ``data`` takes the place of the folder that the run was trained from. Raises
     :class:`DataError`.
     """
-    content = RunFolder(run).config()
-    if data is not None:
-        content["data"] = str(data)
-    config, _ = _read(content, run)
+    config, _ = told(run, data)
     _record_data(config, RunFolder(run))
     console.print(f"measuring {run}")
     if isinstance(config, ClassifierConfig):
@@ -75,21 +72,25 @@ def evaluate(run: Path, console: Console, data: Path | None = None) -> dict[str,
     return figures
 
 
+def told(run: Path, data: Path | None = None) -> tuple[Config, str]:
+    """The settings of ``run``, and the file that they came from by name.
+
+    ``data`` takes the place of the folder that the run was trained from. Raises
+    :class:`DataError`.
+    """
+    content = RunFolder(run).config()
+    if data is not None:
+        content["data"] = str(data)
+    recipe = content.pop("recipe", "")
+    content.pop("cells", None)
+    return config_of(content, run / CONFIG), recipe
+
+
 def _record_data(config: Config, folder: RunFolder) -> None:
     """Say in the run what it was trained and measured on, once."""
     path = folder.path / DATA_JSON
     if not path.exists():
         manifest_of_training_data(config.data).write(path)
-
-
-def _told(run: Path) -> tuple[Config, str]:
-    return _read(RunFolder(run).config(), run)
-
-
-def _read(content: dict[str, Any], run: Path) -> tuple[Config, str]:
-    recipe = content.pop("recipe", "")
-    content.pop("cells", None)
-    return config_of(content, run / CONFIG), recipe
 
 
 def _cells(config: Config) -> dict[str, str]:

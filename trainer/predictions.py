@@ -27,6 +27,9 @@ Split = Literal["groups", "images"]
 
 FORMAT = "leukoedge-predictions/1"
 
+PREDICTIONS = "predictions.npz"
+"""File of a cross-validation's predictions, beside the runs of its folds."""
+
 _COLUMNS = ("file", "subject", "group", "fold", "is_blast", "area_um2")
 # Where the columns and the logits lie in the file.
 _CELL = "cell."

@@ -16,11 +16,11 @@ from tests.trainer.small_sets import small_classifier
 from trainer.classifier.config import ClassifierConfig
 from trainer.classifier.groups import trained_on
 from trainer.compare import METRICS, REPORT, compare
-from trainer.cross_validation import PREDICTIONS, cross_validate
+from trainer.cross_validation import cross_validate
 from trainer.data.cnmc import read_manifest
 from trainer.detector.config import DetectorConfig
 from trainer.models.classifier import load_classifier
-from trainer.predictions import Predictions, load_predictions
+from trainer.predictions import PREDICTIONS, Predictions, load_predictions
 from trainer.training.run_folder import BEST, fold_folder
 
 QUIET = Console(quiet=True)

@@ -162,10 +162,8 @@ class _Chunks(Dataset[ShownBatch]):
         return crops, labels, np.full(len(crops), self._drawn_weight)
 
     def _middle(self, crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        geometry = self._config.geometry
-        first = (geometry.size - geometry.visible) // 2
-        last = first + geometry.visible
-        return crops[:, first:last, first:last]
+        middle = self._config.geometry.middle
+        return crops[:, middle, middle]
 
 
 def _turned(crop: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

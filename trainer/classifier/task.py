@@ -29,7 +29,7 @@ from trainer.classifier.distillation import Teacher
 from trainer.classifier.evaluate import read_validation
 from trainer.classifier.groups import held_out, trained_on
 from trainer.classifier.networks import Pupil, first_network
-from trainer.classifier.shown import shown_crops
+from trainer.classifier.reading import normalised, read_shown
 from trainer.models.cell_mask import mask_loss, mask_overlap
 from trainer.models.classifier import (
     CellClassifier,
@@ -37,7 +37,6 @@ from trainer.models.classifier import (
     saved_classifier,
 )
 from trainer.models.committee import fit_committee
-from trainer.models.efficientnet_lite import normalise
 from trainer.training.averaging import AveragedWeights
 from trainer.training.checkpoint import save_checkpoint
 from trainer.training.compute import Compute
@@ -49,10 +48,6 @@ from trainer.training.run_folder import RunFolder
 _LONG_AGO = 1_000_000
 """Steps that the average takes to lie behind it when fine-tuning starts: it starts at an optimum,
 not at random weights that it should forget quickly."""
-
-
-_STEPS_PER_TICK = 50
-"""Of the committee's training: they are short."""
 
 
 class ClassifierTask:
@@ -141,7 +136,7 @@ class ClassifierTask:
             set_rate(self._optimizer, config.mask_rate * _rate_share(step, steps, config))
             pixels, truth, _ = self._compute.take(*batch)
             with self._compute.mixed():
-                logits = network.mask(_normalised(pixels))
+                logits = network.mask(normalised(pixels))
             logits, truth = logits.float(), truth[:, None]
             loss = mask_loss(logits, truth)
             self._step(loss, network.mask)
@@ -164,7 +159,7 @@ class ClassifierTask:
             set_rate(self._optimizer, config.learn_rate * _rate_share(step, steps, config))
             pixels, _, labels = self._compute.take(*batch)
             with self._compute.mixed():
-                logits = pupil(_normalised(pixels))
+                logits = pupil(normalised(pixels))
             loss = criterion(logits.float(), labels)
             self._step(loss, pupil)
             self._averaged.follow(self.network, config.mask_epochs * len(batches) + step)
@@ -184,22 +179,12 @@ class ClassifierTask:
         network.load_state_dict(self._averaged.model.state_dict())
         network.eval()
         records = trained_on(config)
-        shown = shown_crops(config, records)
-        ticks = len(shown) + config.committee.steps // _STEPS_PER_TICK
         looking = [network] if self._teacher is None else [network, self._teacher.network]
-        joined: list[list[Tensor]] = [[] for _ in looking]
-        batches = []
-        for done, batch in enumerate(shown, start=1):
-            pixels = _normalised(*self._compute.take(batch.pixels))
-            for one, parts in zip(looking, joined, strict=True):
-                parts.append(one.joined(pixels).cpu())
-            batches.append(batch[1:])
-            tick(done, ticks)
-        features = torch.cat(joined[0])
-        label, weight, cell = map(torch.cat, zip(*batches, strict=True))
+        read = read_shown(looking, config, records, self._compute, tick)
+        features, label, weight = read.features[0], read.labels, read.weights
         truth = functional.one_hot(label, len(CLASSES)).float()
         if self._teacher is not None:
-            truth = self._teacher.soften(truth, torch.cat(joined[1]), weight, cell, records)
+            truth = self._teacher.soften(truth, read.features[1], weight, read.cells, records)
         judging = (network.fusion, network.committee, network.novelty)
         for part in judging:
             part.cpu()
@@ -213,7 +198,7 @@ class ClassifierTask:
                 weight,
                 config.committee,
                 seed=config.seed,
-                tick=lambda step, _: tick(len(shown) + step // _STEPS_PER_TICK, ticks),
+                tick=tick,
             )
         network.novelty.settle(standardised, weight)
         right = (network.committee(standardised).argmax(1) == label).float()
@@ -234,7 +219,7 @@ class ClassifierTask:
             set_rate(self._optimizer, config.learning_rate * _rate_share(step, steps, config))
             pixels, _, labels = self._compute.take(*batch)
             with self._compute.mixed():
-                logits = network(_normalised(pixels))
+                logits = network(normalised(pixels))
             loss = criterion(logits.float(), labels)
             self._step(loss, network)
             self._averaged.follow(network, _LONG_AGO + step)
@@ -252,7 +237,3 @@ class ClassifierTask:
 
 def _rate_share(step: int, steps: int, config: ClassifierConfig) -> float:
     return warm_cosine(step, steps, max(1, round(config.warmup_share * steps)))
-
-
-def _normalised(pixels: Tensor) -> Tensor:
-    return normalise(pixels).contiguous(memory_format=torch.channels_last)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -81,6 +82,12 @@ class ClassifierGeometry:
         """Scale of a crop."""
         return self.crop_um / self.size
 
+    @property
+    def middle(self) -> slice:
+        """Rows, and columns, of a crop that the network looks at."""
+        first = (self.size - self.visible) // 2
+        return slice(first, first + self.visible)
+
 
 class CellClassifier(nn.Module):
     """Finds the cell in the middle, blackens the rest, and reads the cell at several depths.
@@ -136,6 +143,22 @@ class CellClassifier(nn.Module):
         """Names of the deepest layers that are read, one of each backbone."""
         return [f"backbones.{name}.stages.{stages[-1]}" for name, stages in self.depths.items()]
 
+    def parts(self) -> dict[str, slice]:
+        """Where each of the joined features comes from: a stage by its name, area, colours."""
+        widths = {
+            f"{name} stage {stage}": 2 * backbone.channels[stage]
+            for name, backbone in self.looking()
+            for stage in self.depths[name]
+        }
+        widths["area"] = 2
+        if self.colours is not None:
+            widths["colours"] = CellColours.width
+        ends = list(accumulate(widths.values()))
+        return {
+            name: slice(end - width, end)
+            for (name, width), end in zip(widths.items(), ends, strict=True)
+        }
+
     def joined(self, x: Tensor) -> Tensor:
         """The features before standardisation, float ``[N, fusion.width]``."""
         mask = _in_float32(self.mask(x)).sigmoid()
@@ -172,9 +195,8 @@ class ClassifierGraph(nn.Module):
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """Logits, float32 ``[N, 2]``, and novelty, float32 ``[N]``."""
-        first = (self.geometry.size - self.geometry.visible) // 2
-        last = first + self.geometry.visible
-        return self.network.judged(normalise(crops[:, first:last, first:last, :]))
+        middle = self.geometry.middle
+        return self.network.judged(normalise(crops[:, middle, middle, :]))
 
 
 def saved_classifier(network: CellClassifier, geometry: ClassifierGeometry) -> dict[str, Any]:

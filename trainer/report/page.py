@@ -71,6 +71,7 @@ def render_page(
         confusion=tables.confusion_table(metrics),
         paired=tables.paired_table(metrics),
         leaks=tables.leak_table(metrics),
+        choices=tables.choices_table(metrics),
         costs=tables.costs_table(metrics),
         galleries=_galleries(comparison, cells_root),
         attributions={

@@ -113,6 +113,23 @@ def leak_table(metrics: dict[str, Any]) -> Table:
     return _by_condition(metrics, "AUROC of the same fit under both splits", headings, rows)
 
 
+def choices_table(metrics: dict[str, Any]) -> Table:
+    """AUROC with some of the features, and what that changes."""
+
+    def rows(condition: str) -> Iterator[Row]:
+        for n, choice in enumerate(metrics["choices"]):
+            if choice["condition"] != condition:
+                continue
+            changes = [("change",), ("change", "p_value")] if choice["change"] else []
+            paths = [("auroc",), *changes]
+            figures = [figure_at(metrics, "choices", n, *path) for path in paths]
+            blank = [Figure("", "")] * (3 - len(figures))
+            yield Row((choice["model"], choice["choice"]), (*figures, *blank))
+
+    headings = ("Model", "Features", "AUROC", "Change", "p, patients")
+    return _by_condition(metrics, "The same networks with fewer features", headings, rows)
+
+
 def costs_table(metrics: dict[str, Any]) -> Table:
     """What each model is and needs; a column for everything that a model says of itself."""
     said = [key for model in metrics["models"].values() for key in model["description"]]

@@ -1,0 +1,149 @@
+"""What each part of a network's features is worth: ``leuko-train ablate``.
+
+The networks of a cross-validation stay as they are, and their committees are trained anew on fewer
+features: without one depth, without the area, with the last depth alone. So one look at the cells
+serves for all. Every cell is still judged by a network that never saw its patient.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from torch import Tensor
+from torch.nn import functional
+
+from edge_daemon.contract.terms import CLASSES
+from edge_daemon.errors import DataError
+from trainer.classifier.config import ClassifierConfig
+from trainer.classifier.evaluate import read_validation
+from trainer.classifier.groups import held_out, trained_on
+from trainer.classifier.reading import Read, read_crops, read_shown
+from trainer.fit import told
+from trainer.models.classifier import CellClassifier, load_classifier
+from trainer.models.committee import Committee, CommitteeTraining, fit_committee
+from trainer.predictions import PREDICTIONS, Predictions, load_predictions, save_predictions
+from trainer.training.compute import Compute
+from trainer.training.run_folder import BEST, fold_folder
+from trainer.whole_files import written_whole
+
+ABLATION = "ablation"
+"""Folder beside the predictions of a cross-validation: a file of predictions for each choice."""
+ALL = "all"
+"""The choice that leaves nothing out."""
+
+
+def choices_of(network: CellClassifier) -> dict[str, NDArray[np.bool_]]:
+    """Which of the joined features are kept, by the name of the choice; :data:`ALL` is first."""
+    parts = network.parts()
+    whole = np.ones(network.fusion.width, np.bool_)
+
+    def without(names: list[str]) -> NDArray[np.bool_]:
+        kept = whole.copy()
+        for name in names:
+            kept[parts[name]] = False
+        return kept
+
+    choices = {ALL: whole}
+    stages = {
+        name: [f"{name} stage {stage}" for stage in read] for name, read in network.depths.items()
+    }
+    earlier = [part for read in stages.values() for part in read[:-1]]
+    if earlier:
+        choices["the last stage alone"] = without(earlier)
+    if len(stages) > 1:
+        for name in stages:
+            others = [part for other, read in stages.items() if other != name for part in read]
+            choices[f"{name} alone"] = without(others)
+    single = [part for read in stages.values() for part in read] if earlier else []
+    for part in [*single, *(one for one in ("area", "colours") if one in parts)]:
+        choices[f"without {part}"] = without([part])
+    return choices
+
+
+def ablate(runs: Path, console: Console, *, data: Path | None = None) -> Path:
+    """Judge every cell by fewer features; a file a choice in ``runs/ablation``, which is returned.
+
+    ``runs`` is the folder of a cross-validation, ``data`` takes the place of the folder it was
+    trained from. A fold that is done is not done again. Raises :class:`DataError`.
+    """
+    honest = load_predictions(runs / PREDICTIONS)
+    if honest.split != "groups":
+        raise DataError(f"{runs}: split by image; what a leak is made of is not looked into")
+    out = runs / ABLATION
+    out.mkdir(exist_ok=True)
+    place = {file: index for index, file in enumerate(honest.file.tolist())}
+    logits: dict[str, dict[str, NDArray[np.float32]]] = {}
+    for fold in sorted(set(honest.fold.tolist())):
+        found = out / f"fold-{fold}.npz"
+        if not found.exists():
+            console.print(f"fold {fold + 1} of {len(set(honest.fold.tolist()))}")
+            _judge_fold(fold_folder(runs, fold), data, found, console)
+        with np.load(found, allow_pickle=False) as archive:
+            rows = [place[file] for file in archive["cells"].tolist()]
+            for key in set(archive.files) - {"cells"}:
+                choice, condition = key.rsplit("/", 1)
+                blank = {name: np.zeros_like(one) for name, one in honest.logits.items()}
+                logits.setdefault(choice, blank)[condition][rows] = archive[key]
+    for choice, said in logits.items():
+        described = replace(honest, model=choice, logits=said, description={})
+        save_predictions(described, out / f"{choice.replace(' ', '-')}.npz")
+    return out
+
+
+def read_ablation(runs: Path) -> list[Predictions]:
+    """What :func:`ablate` found in ``runs``, :data:`ALL` first; nothing where it was not called."""
+    files = sorted((runs / ABLATION).glob("*.npz"))
+    found = [load_predictions(file) for file in files if not file.name.startswith("fold-")]
+    return sorted(found, key=lambda one: one.model != ALL)
+
+
+def _judge_fold(run: Path, data: Path | None, out: Path, console: Console) -> None:
+    config, _ = told(run, data)
+    if not isinstance(config, ClassifierConfig):
+        raise DataError(f"{run}: only classifiers have depths to leave out")
+    torch.set_num_threads(config.threads)
+    graph = load_classifier(run / BEST)
+    compute = Compute()
+    graph.to(compute.device)
+    records = held_out(config)
+    validation = read_validation(config.data, records, graph.geometry)
+    asked = {
+        "on_black": read_crops(graph, validation.on_black),
+        "composited": read_crops(graph, validation.composited),
+    }
+    shown = read_shown([graph.network], config, trained_on(config), compute)
+    found: dict[str, NDArray[np.generic]] = {"cells": np.array([one.file for one in records])}
+    for choice, kept in choices_of(graph.network).items():
+        said = _judged(shown, asked, torch.from_numpy(kept), config.committee, config.seed)
+        found |= {f"{choice}/{condition}": logits for condition, logits in said.items()}
+        console.print(f"{choice}: {int(kept.sum())} features", highlight=False)
+    with written_whole(out) as file:
+        np.savez_compressed(file, **found)  # type: ignore[arg-type]
+
+
+@torch.no_grad()
+def _judged(
+    shown: Read, asked: dict[str, Tensor], kept: Tensor, training: CommitteeTraining, seed: int
+) -> dict[str, NDArray[np.float32]]:
+    """Logits ``[N, 2]`` under each condition by a committee that knows the features ``kept``."""
+    features = shown.features[0][:, kept]
+    mean, deviation = features.mean(0), features.std(0).clamp(min=1e-4)
+    committee = Committee(features.shape[1], len(CLASSES), training.members, training.hidden)
+    with torch.enable_grad():
+        fit_committee(
+            committee,
+            (features - mean) / deviation,
+            functional.one_hot(shown.labels, len(CLASSES)).float(),
+            shown.weights,
+            training,
+            seed=seed,
+        )
+    return {
+        condition: committee((one[:, kept] - mean) / deviation).numpy()
+        for condition, one in asked.items()
+    }
