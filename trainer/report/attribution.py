@@ -1,8 +1,11 @@
-"""Where a network looks: Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391).
+"""Where a network looks: HiResCAM (Draelos & Carin 2020, arXiv:2011.08891).
 
-A layer's channels are weighed by how much the class would gain from each, and summed. The map is
-as coarse as the layer, says what would raise the score and not why it is what it is, and is a
-help to find a network that looks at the background, never a proof that it looks at the disease.
+Each place of a layer is weighed by how much the class would gain from it, channel by channel, and
+the channels are summed. Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391) weighs a channel by its
+mean over all places instead, and lights up places that are never read: here the background, which
+the networks leave out. The map is as coarse as the layer, says what would raise the score and not
+why it is what it is, and is a help to find a network that looks at the background, never a proof
+that it looks at the disease.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from edge_daemon.errors import DataError
 _OPACITY = 0.45
 
 
-def grad_cam(
+def hires_cam(
     network: nn.Module, layer: str, inputs: Tensor, class_index: int
 ) -> NDArray[np.float32]:
     """Where in ``inputs`` the evidence for ``class_index`` lies, float32 ``[N, h, w]``, 0 to 1.
@@ -56,8 +59,7 @@ def grad_cam(
         handle.remove()
         for module, training in modes.items():
             module.training = training
-    weights = gradients.mean(dim=(2, 3), keepdim=True)
-    heat = (weights * kept[-1].detach()).sum(dim=1).clamp(min=0)
+    heat = (gradients * kept[-1].detach()).sum(dim=1).clamp(min=0)
     strongest = heat.amax(dim=(1, 2), keepdim=True)
     return (heat / strongest.clamp(min=1e-12)).float().cpu().numpy()
 

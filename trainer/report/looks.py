@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge_daemon.contract.terms import CLASSES
 from trainer.data.cnmc import read_picture_file
 from trainer.predictions import Predictions
-from trainer.report.attribution import grad_cam, overlay
+from trainer.report.attribution import hires_cam, overlay
 from trainer.training.run_folder import BEST, fold_folder
 
 _QUANTILES = (0.05, 0.35, 0.65, 0.95)
@@ -85,7 +85,7 @@ def _pictures(
         seen = np.ascontiguousarray(small[first : first + visible, first : first + visible])
         inputs = normalise(torch.from_numpy(seen)[None])
         heats = [
-            cv2.resize(grad_cam(graph.network, layer, inputs, _BLAST)[0], (visible, visible))
+            cv2.resize(hires_cam(graph.network, layer, inputs, _BLAST)[0], (visible, visible))
             for layer in graph.network.last_layers()
         ]
         heat = np.asarray(np.mean(heats, axis=0), np.float32)

@@ -1,4 +1,4 @@
-"""Grad-CAM of a network whose answer is known, which is left as it was found."""
+"""HiResCAM of a network whose answer is known, which is left as it was found."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from edge_daemon.errors import DataError
-from trainer.report.attribution import grad_cam, overlay
+from trainer.report.attribution import hires_cam, overlay
 
 
 class SeesRed(nn.Module):
@@ -37,8 +37,8 @@ def red_corner() -> Tensor:
 
 
 def test_the_evidence_is_where_the_class_has_it() -> None:
-    red = grad_cam(SeesRed(), "features", red_corner(), class_index=1)[0]
-    green = grad_cam(SeesRed(), "features", red_corner(), class_index=0)[0]
+    red = hires_cam(SeesRed(), "features", red_corner(), class_index=1)[0]
+    green = hires_cam(SeesRed(), "features", red_corner(), class_index=0)[0]
 
     expected = np.zeros((4, 4), np.float32)
     expected[:2, :2] = 1
@@ -46,13 +46,28 @@ def test_the_evidence_is_where_the_class_has_it() -> None:
     assert np.array_equal(green, expected[::-1, ::-1])
 
 
+def test_what_is_not_read_stays_dark() -> None:
+    """Where Grad-CAM, which weighs whole channels, would light up both corners."""
+
+    class ReadsTheLeft(SeesRed):
+        def forward(self, x: Tensor) -> Tensor:
+            means = self.after(self.features(x))[..., :2].mean(dim=(2, 3))
+            return torch.stack([means[:, 1], means[:, 0]], dim=1)
+
+    red = torch.zeros(1, 3, 8, 8)
+    red[0, 0, :4] = 1.0
+    heat = hires_cam(ReadsTheLeft(), "features", red, class_index=1)[0]
+    assert heat[:2, :2].min() == 1
+    assert not heat[:, 2:].any()
+
+
 def test_frozen_weights_and_a_caller_without_gradients_change_nothing() -> None:
     with torch.no_grad():
-        assert grad_cam(SeesRed(), "features", red_corner(), 1).max() == 1
+        assert hires_cam(SeesRed(), "features", red_corner(), 1).max() == 1
 
 
 def test_no_evidence_is_dark_throughout() -> None:
-    heat = grad_cam(SeesRed(), "features", torch.zeros(2, 3, 8, 8), 1)
+    heat = hires_cam(SeesRed(), "features", torch.zeros(2, 3, 8, 8), 1)
     assert heat.shape == (2, 4, 4)
     assert not heat.any()
 
@@ -60,7 +75,7 @@ def test_no_evidence_is_dark_throughout() -> None:
 def test_the_network_is_left_as_it_was_found() -> None:
     network = SeesRed().train()
     network.after.eval()
-    grad_cam(network, "features", red_corner(), 1)
+    hires_cam(network, "features", red_corner(), 1)
 
     assert (network.training, network.dropout.training, network.after.training) == (
         True,
@@ -73,16 +88,16 @@ def test_the_network_is_left_as_it_was_found() -> None:
 def test_the_hook_is_gone_after_a_failure_too() -> None:
     network = SeesRed()
     with pytest.raises(RuntimeError):
-        grad_cam(network, "features", torch.zeros(1, 7, 8, 8), 1)
+        hires_cam(network, "features", torch.zeros(1, 7, 8, 8), 1)
     with pytest.raises(DataError, match="gives no features"):
-        grad_cam(nn.Sequential(nn.Flatten(), nn.Linear(192, 2)), "1", red_corner(), 1)
+        hires_cam(nn.Sequential(nn.Flatten(), nn.Linear(192, 2)), "1", red_corner(), 1)
     assert not network.features._forward_hooks
 
 
 @pytest.mark.parametrize("layer", ["", "stage9"])
 def test_a_layer_that_is_not_there_is_named(layer: str) -> None:
     with pytest.raises(DataError, match=f"no layer '{layer}'"):
-        grad_cam(SeesRed(), layer, red_corner(), 1)
+        hires_cam(SeesRed(), layer, red_corner(), 1)
 
 
 def test_an_overlay_keeps_the_size_of_the_picture() -> None:
