@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from edge_daemon.errors import DataError
 from trainer.classifier.config import ClassifierConfig
-from trainer.classifier.evaluate import logits_of, read_validation
+from trainer.classifier.evaluate import read_answers
 from trainer.classifier.groups import held_out
 from trainer.data.cnmc import CellRecord
 from trainer.fit import METRICS, fit
@@ -67,11 +67,9 @@ def cross_validate(
             RunFolder(run).refuse_others(content_of(own))
         if not ranks.leads:
             continue
-        graph = load_classifier(RunFolder(run).best)
         records = held_out(own)
-        shown = read_validation(own.data, records, graph.geometry)
-        logits["on_black"].append(logits_of(graph, shown.on_black))
-        logits["composited"].append(logits_of(graph, shown.composited))
+        for kind, said in read_answers(RunFolder(run), records).items():
+            logits[kind].append(said)
         cells += records
         folds += [fold] * len(records)
     if not ranks.leads:
@@ -85,7 +83,7 @@ def cross_validate(
         is_blast=np.array([cell.label == "blast" for cell in cells]),
         area_um2=np.array([cell.area_um2 for cell in cells]),
         logits={kind: np.concatenate(parts) for kind, parts in logits.items()},
-        description=describe_model(graph, config),
+        description=describe_model(load_classifier(RunFolder(run).best), config),
         split=split,
     )
     save_predictions(predictions, out / PREDICTIONS)

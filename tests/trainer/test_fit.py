@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -68,15 +70,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def environment() -> dict[str, str]:
+    repository = str(Path(__file__).resolve().parents[2])
+    own = {name: value for name, value in os.environ.items() if name != "LEUKO_DATA"}
+    return {**own, "PYTHONPATH": repository, "OMP_NUM_THREADS": "1"}
+
+
 def leuko_train(
     folder: Path, *arguments: str, launcher: tuple[str, ...] = ()
 ) -> subprocess.CompletedProcess[str]:
-    repository = str(Path(__file__).resolve().parents[2])
-    environment = {name: value for name, value in os.environ.items() if name != "LEUKO_DATA"}
     return subprocess.run(
         [sys.executable, *launcher, "-m", "trainer.cli", *arguments],
         cwd=folder,
-        env={**environment, "PYTHONPATH": repository, "OMP_NUM_THREADS": "1"},
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,
@@ -113,6 +119,38 @@ def test_a_student_is_distilled_from_it_and_says_from_whom(folder: Path) -> None
     assert (told["teacher"], told["share"]) == (str(folder / "classifier"), 0.3)
     exported = load_classifier_run(folder / "student")
     assert exported.command == f"leuko-train {' '.join(learn)}"
+
+
+def test_killed_in_the_middle_and_resumed_it_ends_in_the_same_weights(folder: Path) -> None:
+    """``kill -9`` at whatever the training is doing after its first epoch is on disk."""
+    settings = CLASSIFIER.replace("epochs = 2", "epochs = 5").replace(
+        "mask_epochs = 1", "mask_epochs = 3"
+    )
+    (folder / "killed.toml").write_text(
+        settings.replace("crops_per_epoch = 8", "crops_per_epoch = 64")
+    )
+    assert leuko_train(folder, "fit", "killed.toml", "--out", "whole").returncode == 0
+    started = subprocess.Popen(
+        [sys.executable, "-m", "trainer.cli", "fit", "killed.toml", "--out", "killed"],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+    )
+    log, deadline = folder / "killed" / "log.jsonl", time.monotonic() + 120
+    while not log.exists() and started.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.05)
+    started.kill()
+    assert started.wait() == -signal.SIGKILL
+    assert len(log.read_text().splitlines()) < 5
+    resumed = leuko_train(folder, "resume", "killed")
+    assert resumed.returncode == 0, resumed.stderr
+    for file in ("last.pt", "best.pt"):
+        whole, killed = (
+            torch.load(folder / run / file, weights_only=True) for run in ("whole", "killed")
+        )
+        part = "averaged" if file == "last.pt" else "weights"
+        assert all(torch.equal(value, killed[part][name]) for name, value in whole[part].items())
 
 
 def test_torchrun_trains_in_two_processes_and_one_of_them_writes(folder: Path) -> None:

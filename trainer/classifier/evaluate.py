@@ -8,7 +8,8 @@ anyway.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from edge_daemon.contract.roles import ClassifierRole
 from edge_daemon.contract.terms import CLASSES
+from edge_daemon.errors import DataError
 from edge_daemon.vision.classify import judge_cells
 from trainer.classifier.config import ClassifierConfig
 from trainer.classifier.groups import held_out
@@ -34,6 +36,10 @@ from trainer.statistics.ranking import auroc, auroc_by_group, auroc_of_groups
 from trainer.statistics.resampling import group_bootstrap
 from trainer.training.compute import device_of
 from trainer.training.run_folder import RunFolder
+from trainer.whole_files import written_whole
+
+ANSWERS = "answers.npz"
+"""File of a run: what its best weights say of the cells that were held out."""
 
 BLAST_THRESHOLD = 0.5
 """Of the calibrated probability, where the abstain band allows it."""
@@ -86,6 +92,7 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """All figures of a run's best weights, on the groups that ``config`` holds out.
 
+    What the weights say of each of these cells is left in the run (:func:`read_answers`).
     ``calibration`` holds what the bundle's classifier role needs, see
     :class:`edge_daemon.contract.roles.ClassifierRole`.
     """
@@ -98,6 +105,7 @@ def evaluate_run(
         "composited": answers_of(graph, validation.composited),
     }
     logits = {kind: answer.logits for kind, answer in answers.items()}
+    _write_answers(folder, records, logits)
     both, both_truth = np.concatenate(list(logits.values())), np.concatenate([is_blast, is_blast])
     temperature = fit_temperature(both, both_truth)
     calibrated = p_blast_of(both, temperature)
@@ -160,6 +168,33 @@ def evaluate_run(
             "by_group": auroc_by_group(groups, is_blast, p),
         }
     return metrics
+
+
+def read_answers(
+    folder: RunFolder, records: Sequence[CellRecord]
+) -> dict[str, NDArray[np.float32]]:
+    """What the run said of ``records`` when it was measured: condition -> logits ``[N, 2]``.
+
+    Raises :class:`DataError` when it was not measured on just these.
+    """
+    path = folder.path / ANSWERS
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            found = {name: archive[name] for name in archive.files}
+        files = found.pop("files").tolist()
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        files = None
+    if files != [record.file for record in records]:
+        raise DataError(f"{path} is not of these cells; measure again: leuko-train evaluate")
+    return found
+
+
+def _write_answers(
+    folder: RunFolder, records: Sequence[CellRecord], logits: Mapping[str, NDArray[np.float32]]
+) -> None:
+    files = np.array([record.file for record in records])
+    with written_whole(folder.path / ANSWERS) as file:
+        np.savez_compressed(file, files=files, **logits)  # type: ignore[arg-type]
 
 
 def _called(answers: Answers, role: ClassifierRole) -> dict[str, float]:
