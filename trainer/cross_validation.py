@@ -25,7 +25,7 @@ from trainer.data.cnmc import CellRecord
 from trainer.fit import METRICS, fit
 from trainer.models.classifier import ClassifierGraph, load_classifier
 from trainer.predictions import PREDICTIONS, Predictions, Split, save_predictions
-from trainer.settings import Config, content_of
+from trainer.settings import Config, content_of, defaults_of
 from trainer.training.parallel import join_ranks
 from trainer.training.run_folder import RunFolder, fold_folder
 
@@ -64,7 +64,7 @@ def cross_validate(
         if not (run / METRICS).exists():
             fit(own, recipe, run, console)
         else:
-            RunFolder(run).refuse_others(content_of(own))
+            RunFolder(run).refuse_others(content_of(own), defaults_of(own))
         if not ranks.leads:
             continue
         records = held_out(own)

@@ -15,7 +15,7 @@ from trainer.data.data_manifest import DATA_JSON
 from trainer.data.training_data import manifest_of_training_data
 from trainer.detector import figures as detector_figures
 from trainer.detector.task import DetectorTask
-from trainer.settings import Config, config_of, content_of
+from trainer.settings import Config, config_of, content_of, defaults_of
 from trainer.training.loop import Task, train
 from trainer.training.parallel import join_ranks
 from trainer.training.run_folder import CONFIG, RunFolder
@@ -33,7 +33,8 @@ def fit(config: Config, recipe: str, out: Path, console: Console) -> None:
     ranks = join_ranks()
     folder = RunFolder.at(out)
     if ranks.leads:
-        folder.save_config({**content_of(config), "recipe": recipe, **_cells(config)})
+        told_now = {**content_of(config), "recipe": recipe, **_cells(config)}
+        folder.save_config(told_now, defaults_of(config))
         _record_data(config, folder)
     console = console if ranks.leads else Console(quiet=True)
     task: Task

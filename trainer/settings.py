@@ -76,6 +76,11 @@ def content_of(config: Config) -> dict[str, Any]:
     return {"task": task, **plain}
 
 
+def defaults_of(config: Config) -> dict[str, Any]:
+    """What ``config`` would be had it been told where the data are, and nothing else."""
+    return content_of(type(config)(data=config.data))
+
+
 def _refuse_unknown(content: Mapping[str, Any], kind: type, where: Path, above: str = "") -> None:
     types = get_type_hints(kind)
     known = {field.name: types[field.name] for field in dataclasses.fields(kind)}

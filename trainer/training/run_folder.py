@@ -20,6 +20,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from edge_daemon.errors import DataError
@@ -62,7 +63,9 @@ class RunFolder:
         """Where the best weights are."""
         return self.path / BEST
 
-    def save_config(self, config: Mapping[str, Any]) -> None:
+    def save_config(
+        self, config: Mapping[str, Any], defaults: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
         """Write the settings. Raises :class:`DataError` when the run has been told others.
 
         What decides the weights must not change in the middle of a run: nobody could say afterwards
@@ -70,12 +73,17 @@ class RunFolder:
         """
         path = self.path / CONFIG
         if path.exists() and (self.path / LAST).exists():
-            self.refuse_others(config)
+            self.refuse_others(config, defaults)
         write_json(_plain(config), path)
 
-    def refuse_others(self, config: Mapping[str, Any]) -> None:
-        """Raise :class:`DataError` when the run has been told other settings than ``config``."""
-        own, before = _plain(config), self.config()
+    def refuse_others(
+        self, config: Mapping[str, Any], defaults: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
+        """Raise :class:`DataError` when the run has been told other settings than ``config``.
+
+        ``defaults`` stand for what a run of an earlier release could not be told.
+        """
+        own, before = _plain(config), _plain(defaults) | self.config()
         changed = [key for key in own if before.get(key) != own[key]]
         if changed:
             raise DataError(

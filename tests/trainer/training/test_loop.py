@@ -139,3 +139,15 @@ def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps([1]))
     with pytest.raises(DataError, match="not the settings of a run"):
         RunFolder(tmp_path).config()
+
+
+def test_a_run_of_an_earlier_release_goes_on_where_new_settings_keep_their_defaults(
+    tmp_path: Path,
+) -> None:
+    folder = RunFolder(tmp_path)
+    folder.save_config({"epochs": 4})
+    folder.save_last({}, [])
+    folder.save_config({"epochs": 4, "mixed": False}, defaults={"mixed": False})
+    folder.save_last({}, [])
+    with pytest.raises(DataError, match="'mixed' was false and is now true"):
+        folder.save_config({"epochs": 4, "mixed": True}, defaults={"mixed": False})
