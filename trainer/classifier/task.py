@@ -148,25 +148,13 @@ class ClassifierTask:
         return {"loss": float(np.mean(losses)), "mask_iou": float(np.mean(overlaps))}
 
     def _learn(self, batches: Batches, epoch: int, tick: Tick) -> dict[str, float]:
-        """One pass for backbones that know nothing; this rank's loss and share that was right."""
+        """One pass for backbones that know nothing."""
         if self._pupil is None:
             raise RuntimeError("only a training with learn_epochs learns")
-        config, pupil = self.config, self._pupil.train()
-        criterion = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
-        losses, right = [], []
-        steps, first = config.learn_epochs * len(batches), epoch * len(batches)
-        for step, batch in enumerate(batches, start=first):
-            set_rate(self._optimizer, config.learn_rate * _rate_share(step, steps, config))
-            pixels, _, labels = self._compute.take(*batch)
-            with self._compute.mixed():
-                logits = pupil(normalised(pixels))
-            loss = criterion(logits.float(), labels)
-            self._step(loss, pupil)
-            self._averaged.follow(self.network, config.mask_epochs * len(batches) + step)
-            losses.append(loss.item())
-            right.append((logits.argmax(1) == labels).float().mean().item())
-            tick(step - first + 1, len(batches))
-        return {"loss": float(np.mean(losses)), "right": float(np.mean(right))}
+        config = self.config
+        behind = config.mask_epochs * len(batches)
+        epochs = epoch, config.learn_epochs
+        return self._pass(self._pupil, batches, epochs, config.learn_rate, behind, tick)
 
     @torch.no_grad()
     def _settle(self, tick: Tick) -> dict[str, float]:
@@ -208,24 +196,41 @@ class ClassifierTask:
         return {"training_accuracy": ((right * weight).sum() / weight.sum()).item()}
 
     def _fine_tune(self, batches: Batches, epoch: int, tick: Tick) -> dict[str, float]:
-        """One pass; this rank's mean loss. The averaged weights move with every step."""
-        config, network = self.config, self.network
-        criterion = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
-        network.train()
-        losses = []
-        steps = (config.epochs - config.settle_epoch - 1) * len(batches)
-        first = epoch * len(batches)
+        """One pass for everything that may still be trained."""
+        config = self.config
+        epochs = epoch, config.epochs - config.settle_epoch - 1
+        return self._pass(self.network, batches, epochs, config.learning_rate, _LONG_AGO, tick)
+
+    def _pass(
+        self,
+        trained: nn.Module,
+        batches: Batches,
+        epochs: tuple[int, int],
+        rate: float,
+        behind: int,
+        tick: Tick,
+    ) -> dict[str, float]:
+        """Train ``trained`` to tell the classes; this rank's loss, and the share that was right.
+
+        ``epochs``: which of how many at the highest ``rate``. ``behind``: steps that the average
+        takes to lie behind it. The averaged weights move with every step.
+        """
+        criterion = nn.CrossEntropyLoss(label_smoothing=self.config.label_smoothing)
+        trained.train()
+        losses, right = [], []
+        first, steps = (count * len(batches) for count in epochs)
         for step, batch in enumerate(batches, start=first):
-            set_rate(self._optimizer, config.learning_rate * _rate_share(step, steps, config))
+            set_rate(self._optimizer, rate * _rate_share(step, steps, self.config))
             pixels, _, labels = self._compute.take(*batch)
             with self._compute.mixed():
-                logits = network(normalised(pixels))
+                logits = trained(normalised(pixels))
             loss = criterion(logits.float(), labels)
-            self._step(loss, network)
-            self._averaged.follow(network, _LONG_AGO + step)
+            self._step(loss, trained)
+            self._averaged.follow(self.network, behind + step)
             losses.append(loss.item())
+            right.append((logits.argmax(1) == labels).float().mean().item())
             tick(step - first + 1, len(batches))
-        return {"loss": float(np.mean(losses))}
+        return {"loss": float(np.mean(losses)), "right": float(np.mean(right))}
 
     def _step(self, loss: Tensor, trained: nn.Module) -> None:
         self._optimizer.zero_grad(set_to_none=True)
