@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from edge_daemon.contract.roles import ClassifierRole, DetectorRole
 from edge_daemon.vision.detect import Detections, decode, letterbox
 from exporter.gate import Measured
+from trainer.data.boxes import overlaps
 from trainer.data.cnmc import CellRecord
 from trainer.data.composite_crops import crops_on_black, crops_on_fields
 from trainer.data.fields import FieldRecord, read_field_sets
 from trainer.data.smear_fields import real_fields
 from trainer.detector.evaluate import evaluation_role
-from trainer.detector.metrics import match, mean_average_precision, overlaps
+from trainer.detector.metrics import match, mean_average_precision
 from trainer.statistics.calibration import p_blast_of
 from trainer.statistics.ranking import auroc
 

@@ -23,7 +23,7 @@ from edge_daemon.sources.base import Frame
 from edge_daemon.sources.simulated import open_simulated
 from edge_daemon.vision.crops import crop_cells
 from exporter.errors import ExportError
-from trainer.detector.metrics import overlaps
+from trainer.data.boxes import overlaps
 from trainer.statistics.ranking import auroc
 
 _WHOLE = 0.95

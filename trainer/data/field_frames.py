@@ -18,8 +18,7 @@ from torch.utils.data import Dataset, Sampler
 
 from trainer.data.field_augment import AugmentConfig, MarkedFrame, mosaic, photometric, single
 from trainer.data.fields import FieldSet
-from trainer.data.marking import with_unmarked_region
-from trainer.detector.loss import NO_CELL
+from trainer.data.marking import NO_CELL, with_unmarked_region
 from trainer.training.parallel import Ranks
 
 Paste: TypeAlias = Callable[[MarkedFrame, np.random.Generator], MarkedFrame]

@@ -14,6 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+NO_CELL = -1
+"""Kind of the rows that fill up the truths of a frame to those of the fullest of its batch."""
+
 UNMARKED = -2
 """Kind of a region, given as a box among the truths of a frame, in which a red cell without a mark
 may still be one. It takes part in whatever is done to boxes, and no place answers for it."""

@@ -24,9 +24,9 @@ from edge_daemon.smear.composite import (
     stain_of_nuclei,
 )
 from edge_daemon.vision.scale import estimate_um_per_px
+from trainer.data.boxes import overlaps
 from trainer.data.cnmc import Split, of_split, read_manifest, read_picture
 from trainer.data.field_augment import MarkedFrame
-from trainer.detector.metrics import overlaps
 
 _WBC = KINDS.index("wbc")
 _STORED_UM_PER_PX = 0.088

@@ -17,6 +17,7 @@ import numpy as np
 from edge_daemon.contract.roles import DetectorRole
 from edge_daemon.contract.terms import KINDS
 from edge_daemon.vision.detect import Detections
+from trainer.data.boxes import overlaps
 from trainer.data.field_augment import MarkedFrame
 from trainer.data.fields import read_field_sets
 from trainer.data.pasted_cells import PastedCells, read_cut_out_cells
@@ -28,7 +29,7 @@ from trainer.detector.evaluate import (
     figures_of,
     frames_of,
 )
-from trainer.detector.metrics import MATCH_IOU, overlaps
+from trainer.detector.metrics import MATCH_IOU
 from trainer.detector.saved import load_detector, save_detector
 from trainer.models.detector import Detector
 from trainer.training.run_folder import RunFolder

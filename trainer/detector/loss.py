@@ -18,11 +18,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from edge_daemon.contract.terms import KINDS
-from trainer.data.marking import UNMARKED
+from trainer.data.marking import NO_CELL, UNMARKED
 from trainer.models.detector import DetectorOutput
-
-NO_CELL = -1
-"""Kind of the padding rows of a batch of truths."""
 
 _RED = KINDS.index("rbc")
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edge_daemon.contract.terms import KINDS, CellKind
 from edge_daemon.vision.detect import Detections
+from trainer.data.boxes import overlaps
 
 MATCH_IOU = 0.5
 _RECALL_POINTS = np.linspace(0.0, 1.0, 101)
@@ -99,16 +100,6 @@ def mean_average_precision(matches: dict[CellKind, KindMatches]) -> float:
     """Mean over the kinds that occur in the truth; 0 when none does."""
     values = [value for item in matches.values() if (value := item.average_precision()) is not None]
     return float(np.mean(values)) if values else 0.0
-
-
-def overlaps(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Intersection over union of every box of ``a`` with every box of ``b``: ``[A, B]``."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(axis=2)
-    area_a = (a[:, 2:] - a[:, :2]).prod(axis=1)
-    area_b = (b[:, 2:] - b[:, :2]).prod(axis=1)
-    return shared / np.maximum(area_a[:, None] + area_b[None] - shared, 1e-9)
 
 
 def _matched(

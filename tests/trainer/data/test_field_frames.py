@@ -18,7 +18,7 @@ from trainer.data.field_frames import (
     collate,
 )
 from trainer.data.fields import FieldRecord, FieldSet
-from trainer.detector.loss import NO_CELL
+from trainer.data.marking import NO_CELL
 from trainer.training.parallel import Ranks
 
 CONFIG = FramesConfig(

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from edge_daemon.contract.terms import KINDS
 from edge_daemon.smear.composite import CutOutCell
+from trainer.data.boxes import overlaps
 from trainer.data.field_augment import MarkedFrame
 from trainer.data.pasted_cells import PasteConfig, PastedCells, read_cut_out_cells
-from trainer.detector.metrics import overlaps
 
 WBC, RBC = KINDS.index("wbc"), KINDS.index("rbc")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from trainer.data.marking import NO_CELL
 from trainer.detector.loss import (
-    NO_CELL,
     DetectionLossConfig,
     Predictions,
     assign,
