@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from torch import Tensor
 from torch.nn import functional
 
 from edge_daemon.contract.terms import CLASSES
@@ -22,10 +21,10 @@ from edge_daemon.errors import DataError
 from trainer.classifier.config import ClassifierConfig
 from trainer.classifier.evaluate import read_validation
 from trainer.classifier.groups import held_out, trained_on
-from trainer.classifier.reading import Read, read_crops, read_shown
+from trainer.classifier.reading import read_crops, read_shown
 from trainer.fit import told
 from trainer.models.classifier import CellClassifier, load_classifier
-from trainer.models.committee import Committee, CommitteeTraining, fit_committee
+from trainer.models.committee import newly_judged
 from trainer.predictions import PREDICTIONS, Predictions, load_predictions, save_predictions
 from trainer.training.compute import Compute
 from trainer.training.run_folder import BEST, fold_folder
@@ -118,32 +117,18 @@ def _judge_fold(run: Path, data: Path | None, out: Path, console: Console) -> No
     }
     shown = read_shown([graph.network], config, trained_on(config), compute)
     found: dict[str, NDArray[np.generic]] = {"cells": np.array([one.file for one in records])}
+    truth = functional.one_hot(shown.labels, len(CLASSES)).float()
     for choice, kept in choices_of(graph.network).items():
-        said = _judged(shown, asked, torch.from_numpy(kept), config.committee, config.seed)
-        found |= {f"{choice}/{condition}": logits for condition, logits in said.items()}
+        said = newly_judged(
+            shown.features[0][:, kept],
+            truth,
+            shown.weights,
+            [one[:, kept] for one in asked.values()],
+            config.committee,
+            seed=config.seed,
+        )
+        for condition, logits in zip(asked, said, strict=True):
+            found[f"{choice}/{condition}"] = logits.numpy()
         console.print(f"{choice}: {int(kept.sum())} features", highlight=False)
     with written_whole(out) as file:
         np.savez_compressed(file, **found)  # type: ignore[arg-type]
-
-
-@torch.no_grad()
-def _judged(
-    shown: Read, asked: dict[str, Tensor], kept: Tensor, training: CommitteeTraining, seed: int
-) -> dict[str, NDArray[np.float32]]:
-    """Logits ``[N, 2]`` under each condition by a committee that knows the features ``kept``."""
-    features = shown.features[0][:, kept]
-    mean, deviation = features.mean(0), features.std(0).clamp(min=1e-4)
-    committee = Committee(features.shape[1], len(CLASSES), training.members, training.hidden)
-    with torch.enable_grad():
-        fit_committee(
-            committee,
-            (features - mean) / deviation,
-            functional.one_hot(shown.labels, len(CLASSES)).float(),
-            shown.weights,
-            training,
-            seed=seed,
-        )
-    return {
-        condition: committee((one[:, kept] - mean) / deviation).numpy()
-        for condition, one in asked.items()
-    }

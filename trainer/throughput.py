@@ -1,7 +1,7 @@
 """Whether crops are made faster than a classifier takes them: ``leuko-train speed``.
 
-Both on one core, one after the other, on the same crops. The network is only run forwards, the
-quickest it can go: what holds there holds for every training step.
+Both on one core, by turns, on the same crops: a machine that slows down slows both. The network is
+only run forwards, the quickest it can go: what holds there holds for every training step.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import torch
 from trainer.classifier.config import ClassifierConfig
 from trainer.classifier.groups import trained_on
 from trainer.classifier.networks import first_network
+from trainer.classifier.reading import normalised
 from trainer.classifier.shown import shown_crops
-from trainer.models.efficientnet_lite import normalise
 
 _PLACES = 4
 """Stretches of the training set that are timed, far from each other."""
@@ -44,14 +44,15 @@ def measure_throughput(config: ClassifierConfig) -> Throughput:
     network = first_network(config).eval()
     once = 2 * config.shown_views  # the same cells on black and on fields
     stretches = [len(crops) // (2 * _PLACES) * place // once * once for place in range(_PLACES)]  # type: ignore[arg-type]
-    start = time.perf_counter()
-    batches = [crops[first + step] for first in stretches for step in range(once)]
-    made_s = time.perf_counter() - start
-    count = sum(len(labels) for _, labels, _, _ in batches)
+    made_s, read_s, count = 0.0, 0.0, 0
     with torch.inference_mode():
-        network.joined(normalise(batches[0][0]))
-        start = time.perf_counter()
-        for pixels, _, _, _ in batches:
-            network.joined(normalise(pixels).contiguous(memory_format=torch.channels_last))
-        read_s = time.perf_counter() - start
+        middle = len(crops) // 2  # type: ignore[arg-type]  # behind all stretches
+        network.joined(normalised(crops[middle].pixels))  # sets up what the next passes use
+        for index in (first + step for first in stretches for step in range(once)):
+            start = time.perf_counter()
+            batch = crops[index]
+            made = time.perf_counter()
+            network.joined(normalised(batch.pixels))
+            made_s, read_s = made_s + made - start, read_s + time.perf_counter() - made
+            count += len(batch.labels)
     return Throughput(count / made_s, count / read_s)

@@ -8,21 +8,19 @@ cross-fitting). Its backbones stay as they are.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from edge_daemon.contract.terms import CLASSES
 from edge_daemon.errors import DataError
 from trainer.classifier.config import ClassifierConfig, Distillation
 from trainer.classifier.shown import NO_RECORD
 from trainer.data.cnmc import CellRecord
 from trainer.data.splits import make_folds
 from trainer.models.classifier import CellClassifier, load_classifier
-from trainer.models.committee import Committee, CommitteeTraining, fit_committee
+from trainer.models.committee import CommitteeTraining, newly_judged
 from trainer.training.run_folder import BEST
 
 
@@ -53,7 +51,6 @@ class Teacher:
             )
         return cls(graph.network, told, config.committee, config.seed)
 
-    @torch.no_grad()
     def soften(
         self,
         truth: Tensor,
@@ -76,20 +73,15 @@ class Teacher:
         told = truth.clone()
         for fold in range(self.told.folds):
             taught, asked = folds != fold, folds == fold
-            fusion = copy.deepcopy(self.network.fusion).cpu()
-            fusion.settle(joined[taught])
-            members, hidden = self.training.members, self.training.hidden
-            committee = Committee(fusion.width, len(CLASSES), members, hidden)
-            with torch.enable_grad():
-                fit_committee(
-                    committee,
-                    fusion(joined[taught]),
-                    truth[taught],
-                    weights[taught],
-                    self.training,
-                    seed=self.seed,
-                )
-            told[asked] = committee(fusion(joined[asked])).softmax(1)
+            (said,) = newly_judged(
+                joined[taught],
+                truth[taught],
+                weights[taught],
+                [joined[asked]],
+                self.training,
+                seed=self.seed,
+            )
+            told[asked] = said.softmax(1)
         return truth.lerp(told, self.told.share)
 
     def _folds(self, records: Sequence[CellRecord]) -> Tensor:

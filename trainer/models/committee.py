@@ -11,7 +11,7 @@ and 0.870 (decision 13).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -109,6 +109,29 @@ def fit_committee(
             schedule.step()
             tick(step + 1, training.steps)
         members.join(committee)
+
+
+@torch.no_grad()
+def newly_judged(
+    joined: Tensor,
+    truth: Tensor,
+    weights: Tensor,
+    asked: Sequence[Tensor],
+    training: CommitteeTraining,
+    *,
+    seed: int,
+) -> list[Tensor]:
+    """What a committee says of ``asked`` that was trained on the other crops, and on nothing else.
+
+    ``joined`` float ``[M, width]``, not standardised, with ``truth`` and ``weights`` as in
+    :func:`fit_committee`; ``asked`` float ``[N, width]`` each. Logits, float ``[N, classes]`` each.
+    """
+    mean, deviation = joined.mean(0), joined.std(0).clamp(min=1e-4)
+    committee = Committee(joined.shape[1], truth.shape[1], training.members, training.hidden)
+    standardised = (joined - mean) / deviation
+    with torch.enable_grad():
+        fit_committee(committee, standardised, truth, weights, training, seed=seed)
+    return [committee((one - mean) / deviation) for one in asked]
 
 
 class _Members:
