@@ -87,6 +87,9 @@ class ClassifierConfig:
     """Highest learning rate of these; ``backbone_rate`` is relative to it as well."""
     shown_views: int = 2
     """How often each cell is shown on black, and how often on a field, to train the committee."""
+    varied_views: int = 0
+    """In how many of these views on a field the dye of the cell is varied, instead of the field's:
+    see decision 15."""
     committee: CommitteeTraining = field(default_factory=CommitteeTraining)
     learning_rate: float = 5e-5
     """Of the committee while everything is fine-tuned."""
@@ -125,6 +128,11 @@ class ClassifierConfig:
             raise DataError(
                 f"epochs: {self.epochs} leave none for the classifier, the mask alone takes "
                 f"{self.mask_epochs} and learning {self.learn_epochs}; ask for more than that"
+            )
+        if not 0 <= self.varied_views <= self.shown_views:
+            raise DataError(
+                f"varied_views: {self.varied_views} is not one of 0 to {self.shown_views}, the "
+                "shown_views"
             )
         if self.fold is not None and not 0 <= self.fold < self.folds:
             raise DataError(f"fold: {self.fold} is not one of 0 to {self.folds - 1}")

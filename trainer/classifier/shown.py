@@ -22,6 +22,7 @@ from trainer.classifier.config import ClassifierConfig
 from trainer.data.cnmc import CellRecord
 from trainer.data.composite_crops import (
     NORMAL,
+    Staining,
     crop_on_field,
     crops_of_blood,
     crops_on_black,
@@ -59,6 +60,9 @@ _FEW_FIELDS = 16
 
 def shown_crops(config: ClassifierConfig, records: Sequence[CellRecord]) -> DataLoader[ShownBatch]:
     """Every cell ``config.shown_views`` times on black and as often on a training field.
+
+    On a field, ``config.varied_views`` of them are in a varied dye, the others in the field's
+    (:data:`trainer.data.composite_crops.Staining`).
 
     White cells of normal blood are among them, as normal, and rendered cells on rendered fields.
     The weights of all batches add up to 1: patients count alike
@@ -99,11 +103,12 @@ class _Chunks(Dataset[ShownBatch]):
         if index >= len(self):
             raise IndexError(index)
         rng = np.random.default_rng((self._config.seed, index))
-        place = index // self._config.shown_views
+        place, view = divmod(index, self._config.shown_views)
         cells = None
         if place < 2 * self._cell_chunks:
             chunk, on_field = divmod(place, 2)
-            pixels, labels, weights = self._cells(chunk, on_field, seed=index)
+            staining: Staining = "varied" if view < self._config.varied_views else "field"
+            pixels, labels, weights = self._cells(chunk, staining if on_field else None, index)
             cells = chunk * _CHUNK + np.arange(len(labels), dtype=np.int64)
         elif place < 2 * self._cell_chunks + self._blood_chunks:
             pixels, labels, weights = self._blood(place - 2 * self._cell_chunks)
@@ -122,12 +127,12 @@ class _Chunks(Dataset[ShownBatch]):
         )
 
     def _cells(
-        self, chunk: int, on_field: int, seed: int
+        self, chunk: int, staining: Staining | None, seed: int
     ) -> tuple[NDArray[np.uint8], NDArray[np.integer], NDArray[np.floating]]:
         part = slice(chunk * _CHUNK, (chunk + 1) * _CHUNK)
         geometry, root = self._config.geometry, self._config.data / "cnmc2019"
         records = self._records[part]
-        if on_field:
+        if staining is not None:
             crops = crops_on_fields(
                 root,
                 records,
@@ -135,6 +140,7 @@ class _Chunks(Dataset[ShownBatch]):
                 crop_um=geometry.crop_um,
                 size=geometry.size,
                 seed=self._config.seed + seed,
+                staining=staining,
             )
         else:
             crops = crops_on_black(root, records, geometry.size)
@@ -156,7 +162,7 @@ class _Chunks(Dataset[ShownBatch]):
         crops = np.empty((len(self._drawn), size, size, 3), np.uint8)
         for crop, (_, cell) in zip(crops, self._drawn, strict=True):
             crop[:] = crop_on_field(
-                cell, self._drawn_fields, rng, crop_um=crop_um, size=size, restained=False
+                cell, self._drawn_fields, rng, crop_um=crop_um, size=size, staining="own"
             )
         labels = np.array([CLASSES.index(label) for label, _ in self._drawn], np.int64)
         return crops, labels, np.full(len(crops), self._drawn_weight)

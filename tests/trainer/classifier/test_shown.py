@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from edge_daemon.contract.terms import CLASSES
+from edge_daemon.errors import DataError
 from tests.trainer.small_sets import small_classifier
+from trainer.classifier import shown as shown_module
 from trainer.classifier.config import ClassifierConfig
 from trainer.classifier.groups import trained_on
 from trainer.classifier.shown import NO_RECORD, shown_crops
-from trainer.data.composite_crops import CropMix, crops_on_black
+from trainer.data.composite_crops import CropMix, crops_on_black, crops_on_fields
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +64,25 @@ def test_on_black_no_pixel_is_interpolated_again(
     turned = shown[0][: len(records)].numpy()
     for one, other in zip(plain, turned, strict=True):
         np.testing.assert_array_equal(np.sort(one, axis=None), np.sort(other, axis=None))
+
+
+def test_so_many_views_on_fields_as_told_are_in_a_varied_dye(
+    config: ClassifierConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stainings: list[str] = []
+
+    def noted(*args: Any, **settings: Any) -> Any:
+        stainings.append(settings["staining"])
+        return crops_on_fields(*args, **settings)
+
+    monkeypatch.setattr(shown_module, "crops_on_fields", noted)
+    list(shown_crops(replace(config, shown_views=3, varied_views=1), trained_on(config)))
+    assert stainings[:3] == ["varied", "field", "field"]
+
+
+def test_more_varied_views_than_views_are_refused(config: ClassifierConfig) -> None:
+    with pytest.raises(DataError, match="varied_views: 3 is not one of 0 to 2"):
+        replace(config, varied_views=3)
 
 
 def test_the_same_seed_shows_the_same(

@@ -21,6 +21,7 @@ from trainer.data.composite_crops import (
     UNKNOWN,
     Cell,
     CropMix,
+    Staining,
     TrainingCrops,
     crops_on_black,
     crops_on_fields,
@@ -172,6 +173,33 @@ def test_evaluation_crops_are_what_the_daemon_would_cut(tmp_path: Path) -> None:
     across_field = (placed[..., 1] < 150)[80].sum()
     assert across_black == pytest.approx(220 * 160 / 450, abs=2)
     assert across_field == pytest.approx(across_black, abs=4)
+
+
+def test_a_cell_on_a_field_is_in_its_dye_in_its_own_or_somewhere_between(tmp_path: Path) -> None:
+    picture = np.zeros((450, 450, 3), np.uint8)
+    cv2.circle(picture, (225, 225), 110, PURPLE[::-1], -1)
+    cv2.imwrite(str(tmp_path / "cell.png"), picture)
+    record = CellRecord("cell.png", "blast", "1", "1", "val", 0.19, "d")
+
+    def red_inside(staining: Staining, seed: int = 0) -> float:
+        crop = crops_on_fields(
+            tmp_path,
+            [record],
+            [smear_field()],
+            crop_um=19.8,
+            size=160,
+            seed=seed,
+            staining=staining,
+        )[0]
+        return float(crop[70:90, 70:90, 0].mean())
+
+    own, dyed = red_inside("own"), red_inside("field")
+    assert own == pytest.approx(PURPLE[0], abs=1)
+    assert abs(dyed - own) > 10
+    varied = [red_inside("varied", seed) for seed in range(6)]
+    low, high = sorted((own, own + (dyed - own) / 0.8))
+    assert all(low - 1 <= value <= high + 1 for value in varied)
+    assert max(varied) - min(varied) > abs(dyed - own) / 3
 
 
 def test_published_cells_are_decoded_once_and_never_painted_on(tmp_path: Path) -> None:
