@@ -21,7 +21,7 @@ from edge_daemon.vision.detect import Detections, decode, letterbox
 from exporter.gate import Measured
 from trainer.data.boxes import overlaps
 from trainer.data.cnmc import CellRecord
-from trainer.data.composite_crops import crops_on_black, crops_on_fields
+from trainer.data.device_crops import crops_on_black, crops_on_fields
 from trainer.data.fields import FieldRecord, read_field_sets
 from trainer.data.smear_fields import real_fields
 from trainer.detector.evaluate import evaluation_role

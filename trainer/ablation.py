@@ -24,7 +24,7 @@ from trainer.classifier.groups import held_out, trained_on
 from trainer.classifier.reading import read_crops, read_shown
 from trainer.fit import told
 from trainer.models.classifier import CellClassifier, load_classifier
-from trainer.models.committee import newly_judged
+from trainer.models.committee import refit_and_judge
 from trainer.predictions import PREDICTIONS, Predictions, load_predictions, save_predictions
 from trainer.training.compute import Compute
 from trainer.training.run_folder import BEST, fold_folder
@@ -119,7 +119,7 @@ def _judge_fold(run: Path, data: Path | None, out: Path, console: Console) -> No
     found: dict[str, NDArray[np.generic]] = {"cells": np.array([one.file for one in records])}
     truth = functional.one_hot(shown.labels, len(CLASSES)).float()
     for choice, kept in choices_of(graph.network).items():
-        said = newly_judged(
+        said = refit_and_judge(
             shown.features[0][:, kept],
             truth,
             shown.weights,

@@ -69,6 +69,10 @@ WRIGHT_GIEMSA = Stain(mean=(36.0, 38.0, -29.0), std=(5.0, 6.0, 8.0))
 BCCD and TXL-PBC training frames, roughly."""
 
 
+STAIN_STRENGTH = 0.8
+"""How far a composite moves a cell towards the stain of its field unless it is told otherwise."""
+
+
 def cut_out(picture: Rgb, um_per_px: float = CNMC_UM_PER_PX, *, erode_px: int = 2) -> CutOutCell:
     """Cut the cell out of a ``picture`` on black (uint8 ``[H, W, 3]``, RGB), see :func:`cell_mask`.
 
@@ -158,7 +162,7 @@ def paste(
     flip: bool = False,
     magnify: float = 1.0,
     stain: Stain | None = None,
-    stain_strength: float = 0.8,
+    stain_strength: float = STAIN_STRENGTH,
     feather_px: float = 0.7,
     coverage: Alpha | None = None,
 ) -> NDArray[np.float32]:

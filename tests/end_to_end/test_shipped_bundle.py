@@ -16,7 +16,7 @@ from edge_daemon.vision.detect import Detections
 from trainer.classifier.neither import crops_of_neither
 from trainer.data.cell_import import import_cells
 from trainer.data.cnmc import of_split, read_manifest
-from trainer.data.composite_crops import crops_of_blood
+from trainer.data.device_crops import crops_of_blood
 from trainer.data.fields import read_field_sets
 from trainer.data.published_cells import compact_cells
 from trainer.data.reading import read_strictly

@@ -9,12 +9,26 @@ import cv2
 import numpy as np
 import torch
 
+from edge_daemon.smear.composite import Stain
 from trainer.classifier.config import ClassifierConfig
+from trainer.data.smear_fields import SmearField
 from trainer.models.classifier import ClassifierGeometry
 from trainer.models.committee import CommitteeTraining
 from trainer.models.efficientnet_lite import EfficientNetLite
 
 _PLASMA, _RED, _NUCLEUS = (205, 215, 232), (150, 150, 205), (140, 50, 100)  # BGR
+
+PURPLE = (110, 50, 140)
+"""RGB of a drawn nucleus."""
+WHITE_CELL = np.array([[150, 150, 250, 250]], np.float32)
+"""Box of the one white cell of :func:`smear_field`."""
+
+
+def smear_field() -> SmearField:
+    """Plain plasma with one white cell, of which only the box is there."""
+    rgb = np.full((400, 500, 3), (230, 215, 205), np.uint8)
+    stain = Stain((40.0, 35.0, -30.0), (5.0, 5.0, 5.0))
+    return SmearField(rgb, 0.08, stain, WHITE_CELL)
 
 
 def write_sets(data: Path) -> None:

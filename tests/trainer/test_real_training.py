@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from trainer.classifier.config import ClassifierConfig
-from trainer.data.composite_crops import CropMix
+from trainer.data.training_crops import CropMix
 from trainer.fit import fit
 
 CELLS_PER_GROUP = {"train": 16, "val": 16}

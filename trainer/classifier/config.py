@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from edge_daemon.errors import DataError
-from trainer.data.composite_crops import CropMix
+from trainer.data.training_crops import CropMix
 from trainer.models.backbones import BackboneName
 from trainer.models.classifier import (
     ARCHITECTURES,
@@ -88,8 +88,7 @@ class ClassifierConfig:
     shown_views: int = 2
     """How often each cell is shown on black, and how often on a field, to train the committee."""
     varied_views: int = 0
-    """In how many of these views on a field the dye of the cell is varied, instead of the field's:
-    see decision 15."""
+    """In how many of these views on a field the cell is in a varied stain, see decision 15."""
     committee: CommitteeTraining = field(default_factory=CommitteeTraining)
     learning_rate: float = 5e-5
     """Of the committee while everything is fine-tuned."""

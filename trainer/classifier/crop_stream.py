@@ -12,9 +12,9 @@ from torch.utils.data import DataLoader, Dataset
 from edge_daemon.contract.terms import CLASSES
 from trainer.classifier.config import ClassifierConfig
 from trainer.classifier.groups import trained_on
-from trainer.data.composite_crops import Cell, TrainingCrops, read_cells
 from trainer.data.fields import read_field_sets
 from trainer.data.smear_fields import real_fields, rendered_fields, rendered_nucleated_cells
+from trainer.data.training_crops import Cell, TrainingCrops, read_cells
 from trainer.training.parallel import Ranks
 
 

@@ -20,7 +20,7 @@ from trainer.classifier.shown import NO_RECORD
 from trainer.data.cnmc import CellRecord
 from trainer.data.splits import make_folds
 from trainer.models.classifier import CellClassifier, load_classifier
-from trainer.models.committee import CommitteeTraining, newly_judged
+from trainer.models.committee import CommitteeTraining, refit_and_judge
 from trainer.training.run_folder import BEST
 
 
@@ -73,7 +73,7 @@ class Teacher:
         told = truth.clone()
         for fold in range(self.told.folds):
             taught, asked = folds != fold, folds == fold
-            (said,) = newly_judged(
+            (said,) = refit_and_judge(
                 joined[taught],
                 truth[taught],
                 weights[taught],

@@ -26,7 +26,7 @@ from trainer.classifier.config import ClassifierConfig
 from trainer.classifier.groups import held_out
 from trainer.classifier.neither import crops_of_neither
 from trainer.data.cnmc import UM_PER_PX, CellRecord, digest_of
-from trainer.data.composite_crops import crops_of_blood, crops_on_black, crops_on_fields
+from trainer.data.device_crops import crops_of_blood, crops_on_black, crops_on_fields
 from trainer.data.fields import read_field_sets
 from trainer.data.smear_fields import real_fields
 from trainer.models.classifier import ClassifierGeometry, ClassifierGraph, load_classifier

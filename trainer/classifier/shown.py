@@ -20,8 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from edge_daemon.contract.terms import CLASSES
 from trainer.classifier.config import ClassifierConfig
 from trainer.data.cnmc import CellRecord
-from trainer.data.composite_crops import (
-    NORMAL,
+from trainer.data.device_crops import (
     Staining,
     crop_on_field,
     crops_of_blood,
@@ -36,6 +35,7 @@ from trainer.data.smear_fields import (
     rendered_fields,
     rendered_nucleated_cells,
 )
+from trainer.data.training_crops import NORMAL
 
 
 class ShownBatch(NamedTuple):
@@ -61,8 +61,8 @@ _FEW_FIELDS = 16
 def shown_crops(config: ClassifierConfig, records: Sequence[CellRecord]) -> DataLoader[ShownBatch]:
     """Every cell ``config.shown_views`` times on black and as often on a training field.
 
-    On a field, ``config.varied_views`` of them are in a varied dye, the others in the field's
-    (:data:`trainer.data.composite_crops.Staining`).
+    On a field, ``config.varied_views`` of them are in a varied stain, the others in the field's
+    (:data:`trainer.data.device_crops.Staining`).
 
     White cells of normal blood are among them, as normal, and rendered cells on rendered fields.
     The weights of all batches add up to 1: patients count alike

@@ -6,18 +6,21 @@ that the classifier also knows the smear that the demo shows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_daemon.contract.terms import KINDS, CellClass
-from edge_daemon.smear.composite import CutOutCell, Stain, paste, stain_of_nuclei
+from edge_daemon.smear.composite import WRIGHT_GIEMSA, CutOutCell, Stain, paste, stain_of_nuclei
 from edge_daemon.smear.palette import draw_palette
 from edge_daemon.smear.render import SPECIES, class_of, render_background, render_cell
 from edge_daemon.vision.scale import estimate_um_per_px
 from trainer.data.fields import FieldSet
+
+OWN_STAIN = 0.7
+"""Share of the cells pasted onto a field in training that are given its own stain."""
 
 _RED, _WHITE = KINDS.index("rbc"), KINDS.index("wbc")
 
@@ -45,6 +48,21 @@ def real_fields(sets: Iterable[FieldSet]) -> tuple[SmearField, ...]:
             rgb = record.read()
             fields.append(SmearField(rgb, um_per_px, stain_of_nuclei(rgb, white), white))
     return tuple(fields)
+
+
+def stains_of(fields: Iterable[SmearField]) -> list[Stain]:
+    """The stains of those that show nuclei."""
+    return [field.stain for field in fields if field.stain is not None]
+
+
+def likely_stain(on: SmearField, stains: Sequence[Stain], rng: np.random.Generator) -> Stain:
+    """The field's own mostly, else one of ``stains``: labels must not follow the stain.
+
+    Without any of them, :data:`edge_daemon.smear.composite.WRIGHT_GIEMSA`.
+    """
+    if rng.random() < OWN_STAIN or not stains:
+        return on.stain or WRIGHT_GIEMSA
+    return stains[int(rng.integers(len(stains)))]
 
 
 def rendered_fields(

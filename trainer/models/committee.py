@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainer.models.depth_fusion import standardisation
+
 FEATURE_LIMIT = 6.0
 """Standardised features further out than so many deviations count as that far out: what no training
 cell showed must not decide by its size."""
@@ -112,7 +114,7 @@ def fit_committee(
 
 
 @torch.no_grad()
-def newly_judged(
+def refit_and_judge(
     joined: Tensor,
     truth: Tensor,
     weights: Tensor,
@@ -121,12 +123,12 @@ def newly_judged(
     *,
     seed: int,
 ) -> list[Tensor]:
-    """What a committee says of ``asked`` that was trained on the other crops, and on nothing else.
+    """What a new committee, trained on ``joined`` alone, says of ``asked``.
 
     ``joined`` float ``[M, width]``, not standardised, with ``truth`` and ``weights`` as in
     :func:`fit_committee`; ``asked`` float ``[N, width]`` each. Logits, float ``[N, classes]`` each.
     """
-    mean, deviation = joined.mean(0), joined.std(0).clamp(min=1e-4)
+    mean, deviation = standardisation(joined)
     committee = Committee(joined.shape[1], truth.shape[1], training.members, training.hidden)
     standardised = (joined - mean) / deviation
     with torch.enable_grad():

@@ -29,6 +29,14 @@ def read_over_cell(feature: Tensor, mask: Tensor) -> Tensor:
     return torch.cat([mean.flatten(1), (variance + 1e-4).sqrt()], dim=1)
 
 
+def standardisation(joined: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation, float ``[width]`` each, of ``joined``, float ``[M, width]``.
+
+    A feature that does not vary keeps a deviation it can be divided by.
+    """
+    return joined.mean(0), joined.std(0).clamp(min=1e-4)
+
+
 class DepthFusion(nn.Module):
     """Joins what :func:`read_over_cell` reads at several depths with the area of the cell.
 
@@ -62,8 +70,9 @@ class DepthFusion(nn.Module):
 
     def settle(self, joined: Tensor) -> None:
         """Take mean and deviation from ``joined``, float ``[M, width]``, of many crops."""
-        self.mean.copy_(joined.mean(0))
-        self.deviation.copy_(joined.std(0).clamp(min=1e-4))
+        mean, deviation = standardisation(joined)
+        self.mean.copy_(mean)
+        self.deviation.copy_(deviation)
 
     def forward(self, joined: Tensor) -> Tensor:
         """What :meth:`joined` returned, standardised, float ``[N, width]``."""

@@ -16,7 +16,8 @@ from trainer.classifier import shown as shown_module
 from trainer.classifier.config import ClassifierConfig
 from trainer.classifier.groups import trained_on
 from trainer.classifier.shown import NO_RECORD, shown_crops
-from trainer.data.composite_crops import CropMix, crops_on_black, crops_on_fields
+from trainer.data.device_crops import crops_on_black, crops_on_fields
+from trainer.data.training_crops import CropMix
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_on_black_no_pixel_is_interpolated_again(
         np.testing.assert_array_equal(np.sort(one, axis=None), np.sort(other, axis=None))
 
 
-def test_so_many_views_on_fields_as_told_are_in_a_varied_dye(
+def test_so_many_views_on_fields_as_told_are_in_a_varied_stain(
     config: ClassifierConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stainings: list[str] = []

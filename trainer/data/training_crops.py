@@ -1,18 +1,16 @@
-"""Crops for the classifier: cells on black, on real smear, rendered, and normal blood's own.
+"""A stream of augmented crops: cells on black, on real smear, rendered, and normal blood's own.
 
-A published cell is cut out on black; the camera shows it among red cells. Training draws both
-kinds of each cell, at a scale that strays as far as an estimated one does, so that the network has
-nothing but the cell to go by. Evaluation composites once, without augmentation, onto fields that
-training never saw, and crops as the daemon does.
+Training draws a cell on black and among red cells, at a scale that strays as far as an estimated
+one does, so that the network has nothing but the cell to go by. What is measured is made without
+augmentation: :mod:`trainer.data.device_crops`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import cv2
 import numpy as np
@@ -20,7 +18,6 @@ from numpy.typing import NDArray
 
 from edge_daemon.contract.terms import CLASSES
 from edge_daemon.smear.composite import (
-    WRIGHT_GIEMSA,
     CutOutCell,
     Stain,
     cell_mask,
@@ -29,22 +26,13 @@ from edge_daemon.smear.composite import (
 )
 from edge_daemon.vision.crops import crop_cells
 from trainer.data.cell_augment import AugmentStrength, degrade, recolour, view
-from trainer.data.cnmc import UM_PER_PX, CellRecord, read_picture, read_picture_file
+from trainer.data.cnmc import UM_PER_PX, CellRecord, read_picture
 from trainer.data.sampling import area_balanced, group_balanced
-from trainer.data.smear_fields import SmearField, free_centres
+from trainer.data.smear_fields import SmearField, free_centres, likely_stain, stains_of
 
 BANK_PX = 225
 """Side of the pictures kept in memory: half of the published side, still finer than the crop."""
 BANK_UM_PER_PX = UM_PER_PX * 450 / BANK_PX
-
-WHOLE_CELL_UM = 8.0
-"""A cell pasted at least this far from the edge of a field is wholly inside."""
-
-OTHER_STAIN = 0.3
-"""Share of the pasted cells that are given the stain of another field: labels must not follow the
-dye."""
-FEATHER_PX = (0.5, 1.2)
-"""How soft the edge of a pasted cell is made, in pixels of the field."""
 
 UNKNOWN = -1.0
 """Value of a mask where nobody has outlined the cell."""
@@ -74,11 +62,6 @@ class TrainingCrop(NamedTuple):
     label: int
     """Index into ``CLASSES``."""
 
-
-Staining: TypeAlias = Literal["field", "varied", "own"]
-"""Of a cell on a field: in the dye of the field's nuclei, as far as a composite ever moves it; some
-part of the way to the dye of any field; or as it came. A committee that was shown the first alone
-ranks the last at an AUROC of 0.81, one that was shown the second as well at 0.86 (decision 15)."""
 
 CropAndMask: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.float32]]
 Pixel = TypeVar("Pixel", np.uint8, np.float32)
@@ -141,7 +124,7 @@ class TrainingCrops:
         area_um2 = np.array([cell.cut_out.area_um2 for cell in self.cells])
         weights = area_balanced(weights, labels, area_um2, strength=mix.area_balance)
         self._cumulative = np.cumsum(weights)
-        self._stains = [f.stain for f in self.fields if f.stain is not None]
+        self._stains = stains_of(self.fields)
         rng = np.random.default_rng(seed)
         self._centres = {
             id(f): free_centres(f, rng, 64) for f in (*self.fields, *self.rendered_fields)
@@ -176,13 +159,8 @@ class TrainingCrops:
         return self.cells[min(index, len(self.cells) - 1)]
 
     def _stain(self, on: SmearField, rng: np.random.Generator) -> Stain:
-        """The field's own stain mostly, else another field's."""
-        stain = (
-            on.stain
-            if rng.random() < 1 - OTHER_STAIN
-            else self._stains[rng.integers(len(self._stains))]
-        )
-        stain = stain or WRIGHT_GIEMSA
+        """One that a slide of this field's could have: it differs from cell to cell."""
+        stain = likely_stain(on, self._stains, rng)
         mean, std = np.array(stain.mean), np.array(stain.std)
         mean, std = mean + rng.normal(0, 3, 3), std * np.exp(rng.normal(0, 0.15, 3))
         return Stain((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
@@ -239,7 +217,7 @@ class TrainingCrops:
             flip=bool(rng.random() < 0.5),
             stain=stain,
             stain_strength=float(rng.uniform(0.0, 1.0)),
-            feather_px=float(rng.uniform(*FEATHER_PX)),
+            feather_px=float(rng.uniform(0.5, 1.2)),
             coverage=mask,
         )
 
@@ -273,106 +251,3 @@ class TrainingCrops:
         flags = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         size = (self.side_px, self.side_px)
         return np.asarray(cv2.resize(patch, size, interpolation=flags), patch.dtype)
-
-
-def crops_on_black(root: Path, records: Sequence[CellRecord], size: int) -> NDArray[np.uint8]:
-    """Pictures of single cells as the daemon resizes them, uint8 ``[N, size, size, 3]``."""
-    crops = np.empty((len(records), size, size, 3), np.uint8)
-    for crop, record in zip(crops, records, strict=True):
-        crop[:] = _on_black(root / record.file, size)
-    return crops
-
-
-def crops_on_fields(
-    root: Path,
-    records: Sequence[CellRecord],
-    fields: Sequence[SmearField],
-    *,
-    crop_um: float,
-    size: int,
-    seed: int,
-    staining: Staining = "field",
-) -> NDArray[np.uint8]:
-    """The same cells pasted onto whole ``fields`` and cropped as the daemon crops."""
-    rng = np.random.default_rng(seed)
-    crops = np.empty((len(records), size, size, 3), np.uint8)
-    for crop, record in zip(crops, records, strict=True):
-        cell = _cut_out(root / record.file)
-        crop[:] = crop_on_field(cell, fields, rng, crop_um=crop_um, size=size, staining=staining)
-    return crops
-
-
-# The same few cells are shown several times in a row, on black and on fields. Decoding a picture
-# and cutting the cell out of it takes longer than all that is done with it afterwards.
-
-
-@lru_cache(maxsize=64)
-def _picture(path: Path) -> NDArray[np.uint8]:
-    return read_picture_file(path)
-
-
-@lru_cache(maxsize=64)
-def _on_black(path: Path, size: int) -> NDArray[np.uint8]:
-    picture = cv2.resize(_picture(path), (size, size), interpolation=cv2.INTER_AREA)
-    return np.asarray(picture, np.uint8)
-
-
-@lru_cache(maxsize=64)
-def _cut_out(path: Path) -> CutOutCell:
-    return cut_out(_picture(path), UM_PER_PX)
-
-
-def crop_on_field(
-    cell: CutOutCell,
-    fields: Sequence[SmearField],
-    rng: np.random.Generator,
-    *,
-    crop_um: float,
-    size: int,
-    staining: Staining = "field",
-) -> NDArray[np.uint8]:
-    """One cell pasted onto one of ``fields``, cropped as the daemon crops: ``[size, size, 3]``."""
-    centres = np.empty((0, 2))
-    while not len(centres):
-        on = fields[int(rng.integers(len(fields)))]
-        centres = free_centres(on, rng, 1, margin_um=WHOLE_CELL_UM)
-    frame = on.rgb.copy()
-    x, y = centres[0]
-    turned = float(rng.uniform(0, 360))
-    dye = _dye(staining, on, fields, rng)
-    box = paste(
-        frame,
-        cell,
-        (float(x), float(y)),
-        on.um_per_px,
-        rotation_deg=turned,
-        stain=dye.stain,
-        stain_strength=dye.strength,
-        feather_px=dye.feather_px,
-    )
-    crop: NDArray[np.uint8] = crop_cells(frame, box[None], on.um_per_px, crop_um, size)[0]
-    return crop
-
-
-class _Dye(NamedTuple):
-    stain: Stain | None
-    strength: float = 0.8
-    feather_px: float = 0.7
-
-
-def _dye(
-    staining: Staining, on: SmearField, fields: Sequence[SmearField], rng: np.random.Generator
-) -> _Dye:
-    if staining == "own":
-        return _Dye(None)
-    if staining == "field":
-        return _Dye(on.stain or WRIGHT_GIEMSA)
-    if rng.random() < OTHER_STAIN:
-        on = fields[int(rng.integers(len(fields)))]
-    return _Dye(on.stain or WRIGHT_GIEMSA, rng.uniform(0, 1), rng.uniform(*FEATHER_PX))
-
-
-def crops_of_blood(fields: Sequence[SmearField], *, crop_um: float, size: int) -> NDArray[np.uint8]:
-    """The fields' own white cells, all normal, as the daemon crops them."""
-    crops = [crop_cells(f.rgb, f.white_boxes, f.um_per_px, crop_um, size) for f in fields]
-    return np.concatenate(crops)
