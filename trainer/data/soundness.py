@@ -12,19 +12,32 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from edge_daemon.contract.terms import KINDS
 from edge_daemon.errors import DataError
 from trainer.data.all_idb import blast_frames
+from trainer.data.boxes import overlaps
 from trainer.data.cell_import import read_cell
 from trainer.data.cell_likeness import Fingerprint, find_repeats, fingerprint
 from trainer.data.cnmc import MANIFEST, CellRecord, manifest_rows
 from trainer.data.cnmc_official import official_cells
-from trainer.data.field_records import PICTURE_SUFFIXES, Unsound, checked_set, decoded
+from trainer.data.field_records import (
+    PICTURE_SUFFIXES,
+    FieldRecord,
+    Unsound,
+    checked_set,
+    decoded,
+)
 from trainer.data.layouts import FoundSet, field_splits
 from trainer.data.published_cells import CELL_NAME, PublishedCell
 from trainer.data.reading import Progress, read_all, silently
 
 _FOREGROUND_TOLERANCE = 0.01
 """Lossy pictures of C-NMC differ by up to 0.002 from what was measured on the originals."""
+
+_SAME_MARK_IOU = 0.9
+"""Two cells of a smear do not overlap like that; two marks of one cell do."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +193,13 @@ def _check_fields(found: FoundSet, progress: Progress) -> list[Finding]:
     for split in field_splits(found):
         frames, faults = read_all(split.frames)
         findings += [Finding(line) for line in faults]
-        findings += _unsound(split.name, checked_set(split.name, frames).unsound)
+        checked = checked_set(split.name, frames)
+        findings += _unsound(split.name, checked.unsound)
+        findings += [
+            Finding(f"{split.name}: {record.image.name}: {line}")
+            for record in checked.records
+            for line in _marked_twice(record)
+        ]
         marked = {frame.image.resolve() for frame in frames}
         if not faults:  # a picture whose annotation is broken has one
             findings += [
@@ -209,6 +228,18 @@ def _unsound(name: str, marks: Iterable[Unsound]) -> list[Finding]:
         Finding(f"{name}: {mark.image}: {tuple(map(float, mark.box))} {mark.what}", is_error=False)
         for mark in marks
     ]
+
+
+def _marked_twice(record: FieldRecord) -> list[str]:
+    """A line for each two boxes around one cell: at most one of them can be found."""
+    shared = np.triu(overlaps(record.boxes, record.boxes), k=1)
+    lines = []
+    for first, second in np.argwhere(shared > _SAME_MARK_IOU):
+        box = tuple(map(float, record.boxes[first].round(1)))
+        kinds = [KINDS[record.kinds[index]] for index in (first, second)]
+        how = "marked twice" if kinds[0] == kinds[1] else f"marked as {kinds[0]} and as {kinds[1]}"
+        lines.append(f"{box} {how}: remove one box")
+    return lines
 
 
 def _repeated(path: Path, split: str, seen: dict[str, tuple[str, Path]]) -> list[Finding]:

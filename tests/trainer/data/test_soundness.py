@@ -200,6 +200,23 @@ def test_points_outside_and_contradictions_of_all_idb1_are_told(tmp_path: Path) 
     assert told[1] == "warning: set: Im001_1.jpg: (900.0, 5.0) dropped: outside of the picture"
 
 
-def test_the_published_fields_hold_no_error(leuko_data: Path) -> None:
-    for name in ("bccd", "txl-pbc"):
-        assert not [one for one in check_set(find_set(leuko_data / name)) if one.is_error]
+def test_a_cell_that_is_marked_twice_is_told(tmp_path: Path) -> None:
+    one, same, beside = (1, 1, 31, 31), (1, 1, 30, 31), (20, 1, 50, 31)
+    write_voc(tmp_path / "set", "a", ("WBC", one), ("RBC", same), ("RBC", beside), ("RBC", beside))
+    assert lines(tmp_path / "set") == [
+        "error: set: a.jpg: (1.0, 1.0, 31.0, 31.0) marked as wbc and as rbc: remove one box",
+        "error: set: a.jpg: (20.0, 1.0, 50.0, 31.0) marked twice: remove one box",
+    ]
+
+
+def test_what_is_wrong_with_the_published_fields(leuko_data: Path) -> None:
+    told = [line for name in ("bccd", "txl-pbc") for line in lines(leuko_data / name)]
+    errors = [line for line in told if line.startswith("error: ")]
+    twice = [line for line in errors if line.endswith("marked twice: remove one box")]
+    contradicting = sorted(set(errors) - set(twice))
+    assert len(twice) == 24
+    assert len(contradicting) == 9
+    assert (
+        "error: txl-pbc/val: 3abfbc94-8066-509c-a9d0-d9f5b4de716d.jpg: (1.0, 1.0, 54.0, 68.0) "
+        "marked as wbc and as rbc: remove one box"
+    ) in contradicting
