@@ -20,7 +20,14 @@ from numpy.typing import NDArray
 
 from exporter.errors import ExportError
 from exporter.reference import ReferenceSession
-from exporter.signature import FREE_BATCH, RoleSpec, Signature, check_signature, signature_of
+from exporter.signature import (
+    FREE_BATCH,
+    RoleSpec,
+    Signature,
+    check_input_is_cast,
+    check_signature,
+    signature_of,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -66,6 +73,7 @@ def export_graph(
     graph = graph.cpu().eval()
     model = _stripped(_traced(graph, signature_of(spec)), metadata or {})
     check_signature(model, spec, f"the graph for {file.name}")
+    check_input_is_cast(model, f"the graph for {file.name}")
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:

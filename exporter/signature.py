@@ -88,6 +88,22 @@ def check_signature(model: onnx.ModelProto, spec: RoleSpec, where: str) -> None:
         )
 
 
+def check_input_is_cast(model: onnx.ModelProto, where: str) -> None:
+    """Hold a graph against what TensorRT does with uint8: it casts it, and nothing else.
+
+    Raises:
+        ExportError: naming the operator that takes the input as it is.
+    """
+    name = model.graph.input[0].name
+    takers = [node.op_type for node in model.graph.node if name in node.input]
+    others = [op_type for op_type in takers if op_type != "Cast"]
+    if others:
+        raise ExportError(
+            f"{where} gives its uint8 input {name} to {others[0]}; TensorRT can only cast it: "
+            "cast to float first, then lay out and cut"
+        )
+
+
 def _tensor(value: onnx.ValueInfoProto) -> Tensor:
     kind = value.type.tensor_type
     element_type = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name

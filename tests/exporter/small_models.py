@@ -34,7 +34,7 @@ class SmallClassifier(nn.Module):
         self.fc = nn.Linear(8, 2)
 
     def forward(self, crops: Tensor) -> Tensor:
-        x = (crops.permute(0, 3, 1, 2).float() - 127.0) / 128.0
+        x = (crops.float().permute(0, 3, 1, 2) - 127.0) / 128.0
         seen = torch.relu(self.second(torch.relu(self.norm(self.conv(x)))))
         return self.fc(seen.mean(dim=(2, 3)))
 
@@ -59,7 +59,7 @@ class SmallDetector(nn.Module):
         self.levels = nn.ModuleList(nn.Conv2d(3, 7, s, stride=s) for s in DETECTOR.strides)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        x = image.permute(0, 3, 1, 2).float() / 255.0
+        x = image.float().permute(0, 3, 1, 2) / 255.0
         raw = [level(x) for level in self.levels]
         return tuple(part for level in raw for part in (level[:, :3], torch.relu(level[:, 3:])))
 

@@ -77,6 +77,18 @@ def test_a_graph_that_differs_from_pytorch_is_not_written(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
+class _CutsFirst(SmallClassifier):
+    """Cuts and turns uint8 pixels, which TensorRT refuses."""
+
+    def forward(self, crops: Tensor) -> Tensor:
+        return super().forward(crops[:, 2:, 2:, :])
+
+
+def test_pixels_are_cast_before_anything_else(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="its uint8 input crops to Slice; TensorRT can only cast"):
+        export_graph(_CutsFirst(), CLASSIFIER, tmp_path / "x.onnx", proofs=proofs_for(CLASSIFIER))
+
+
 class _ThreeLogits(nn.Module):
     def forward(self, crops: Tensor) -> Tensor:
         return crops.float().mean(dim=(1, 2))

@@ -196,7 +196,7 @@ class ClassifierGraph(nn.Module):
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """Logits, float32 ``[N, 2]``, and novelty, float32 ``[N]``."""
         middle = self.geometry.middle
-        return self.network.judged(normalise(crops[:, middle, middle, :]))
+        return self.network.judged(normalise(crops.float()[:, middle, middle, :]))
 
 
 def saved_classifier(network: CellClassifier, geometry: ClassifierGeometry) -> dict[str, Any]:

@@ -71,8 +71,11 @@ _STAGES_WITH_FEATURES = (2, 4, 6)
 
 
 def normalise(image: Tensor) -> Tensor:
-    """uint8 ``[N, H, W, 3]`` RGB -> float32 ``[N, 3, H, W]`` as the weights expect it."""
-    return (image.permute(0, 3, 1, 2).float() - PIXEL_MEAN) / PIXEL_STD
+    """uint8 ``[N, H, W, 3]`` RGB -> float32 ``[N, 3, H, W]`` as the weights expect it.
+
+    The cast comes first: in TensorRT a uint8 tensor can be cast, and nothing else.
+    """
+    return (image.float().permute(0, 3, 1, 2) - PIXEL_MEAN) / PIXEL_STD
 
 
 class EfficientNetLite(nn.Module):
