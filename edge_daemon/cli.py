@@ -9,15 +9,21 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from edge_daemon.engines.names import EngineChoice, PrecisionChoice
+from edge_daemon.cli_options import (
+    BundleOption,
+    EngineOption,
+    PrecisionOption,
+    ScaleOption,
+    ThreadsOption,
+    console,
+)
+from edge_daemon.engine_cli import app as engine_app
+from edge_daemon.engines.options import EngineOptions
 from edge_daemon.errors import LeukoError
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 app = typer.Typer(
     name="leuko-edge",
@@ -28,22 +34,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: importing rich would take half of the answer's time
 )
-
-BundleOption = Annotated[
-    Path | None,
-    typer.Option("--bundle", help="Folder of the model bundle [default: the one shipped]"),
-]
-EngineOption = Annotated[EngineChoice, typer.Option("--engine", help="What runs the networks")]
-PrecisionOption = Annotated[
-    PrecisionChoice, typer.Option("--precision", help="Precision the bundle must ship")
-]
-ThreadsOption = Annotated[
-    int | None, typer.Option("--threads", min=1, help="Processor threads [default: all]")
-]
-ScaleOption = Annotated[
-    float | None,
-    typer.Option("--um-per-px", min=1e-3, max=100.0, help="Scale of the pictures, if known"),
-]
 
 
 @app.callback()
@@ -65,7 +55,7 @@ def run(
     from edge_daemon.commands import run as command
     from edge_daemon.config import load_config
 
-    command.run(load_config(config), _console())
+    command.run(load_config(config), console())
 
 
 @app.command()
@@ -116,9 +106,7 @@ def replay(
             broker=None if broker is None else BrokerSettings.from_url(broker),
             out=out,
             pictures=pictures,
-            engine=engine,
-            precision=precision,
-            threads=threads,
+            options=EngineOptions(engine, precision, threads),
             scan=scan,
             um_per_px=um_per_px,
             site=site,
@@ -127,7 +115,7 @@ def replay(
             outbox=outbox,
             deliver_within_s=deliver_within,
         ),
-        _console(),
+        console(),
     )
 
 
@@ -150,18 +138,12 @@ def classify(
     from edge_daemon.commands.output import open_lines
 
     with (
-        open_models(
-            bundle,
-            engine,
-            precision,
-            threads,
-            roles=(role,),
-        ) as models,
+        open_models(bundle, EngineOptions(engine, precision, threads), (role,)) as models,
         open_lines(out) as lines,
     ):
-        console = _console()
-        done, failed = classify_folder(folder, models, lines, um_per_px, console)
-        console.print(
+        screen = console()
+        done, failed = classify_folder(folder, models, lines, um_per_px, screen)
+        screen.print(
             f"{done} pictures classified, {failed} could not be read; {out}", highlight=False
         )
 
@@ -173,7 +155,7 @@ def check(
     """Say whether this device will work: configuration, source, bundle, broker, disk."""
     from edge_daemon.commands import check as command
 
-    if not command.check(config, _console()):
+    if not command.check(config, console()):
         raise typer.Exit(1)
 
 
@@ -189,15 +171,10 @@ def bench(
     """Time every stage of the path of a frame on this machine."""
     from edge_daemon.commands import bench as command
 
-    command.bench(
-        source,
-        frames,
-        bundle,
-        engine,
-        precision,
-        threads,
-        _console(),
-    )
+    command.bench(source, frames, bundle, EngineOptions(engine, precision, threads), console())
+
+
+app.add_typer(engine_app, name="engine")
 
 
 @app.command()
@@ -213,7 +190,7 @@ def demo(
     """Show it all on this machine: broker, daemon on a simulated slide, subscriber."""
     from edge_daemon.commands import demo as command
 
-    command.demo(_console(), slide=slide or command.DEMO_SLIDE, bundle=bundle, broker=broker)
+    command.demo(console(), slide=slide or command.DEMO_SLIDE, bundle=bundle, broker=broker)
 
 
 def main() -> None:
@@ -225,13 +202,6 @@ def main() -> None:
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    # Into a file or a pipe, one message is one line however long.
-    return Console(stderr=True, soft_wrap=not sys.stderr.isatty())
 
 
 if __name__ == "__main__":

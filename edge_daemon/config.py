@@ -17,6 +17,8 @@ from pydantic import Field, ValidationError
 from edge_daemon.contract.base import Name, StrictModel
 from edge_daemon.delivery.settings import BrokerSettings
 from edge_daemon.engines.names import EngineChoice, PrecisionChoice
+from edge_daemon.engines.nvidia.build_settings import BuildSettings
+from edge_daemon.engines.options import EngineOptions
 from edge_daemon.errors import ConfigError
 from edge_daemon.vision.quality import QualityThresholds
 from edge_daemon.vision.slide import SlideThresholds
@@ -50,6 +52,14 @@ class SourceSettings(StrictModel):
     """Scale of the camera's pictures; read from the red cells in view when not given."""
 
 
+class GpuEngineSettings(StrictModel):
+    """How engines for a GPU are built, as ``BuildSettings`` explains it."""
+
+    workspace_mb: int = Field(default=BuildSettings.workspace_mb, ge=16, le=65536)
+    optimization_level: int = Field(default=BuildSettings.optimization_level, ge=0, le=5)
+    dla_core: int | None = Field(default=None, ge=0, le=15)
+
+
 class ModelSettings(StrictModel):
     """Which bundle, and what runs it."""
 
@@ -59,6 +69,16 @@ class ModelSettings(StrictModel):
     precision: PrecisionChoice = "auto"
     threads: int | None = Field(default=None, ge=1, le=256)
     """Processor threads of the networks; all the process may use when not given."""
+    engine_cache: Path | None = None
+    """Folder of engines built for a GPU; the user's cache folder when not given."""
+    gpu_engines: GpuEngineSettings = GpuEngineSettings()
+    """How these engines are built."""
+
+    @property
+    def options(self) -> EngineOptions:
+        """The same, without the bundle."""
+        build = BuildSettings(**self.gpu_engines.model_dump())
+        return EngineOptions(self.engine, self.precision, self.threads, self.engine_cache, build)
 
 
 class SlideSettings(StrictModel):
@@ -129,7 +149,7 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
     return config.model_copy(
         update={
             "outbox": beside(config.outbox, "path"),
-            "models": beside(config.models, "bundle"),
+            "models": beside(config.models, "bundle", "engine_cache"),
             "broker": beside(config.broker, "ca_file", "cert_file", "key_file"),
         }
     )

@@ -31,6 +31,15 @@ class EngineError(LeukoError):
     exit_code = 4
 
 
+class LostDeviceError(EngineError):
+    """An accelerator broke under this process: it must end, and a new one may try again.
+
+    CUDA fails every call after a failed kernel, so going on would fail every frame in silence.
+    """
+
+    exit_code = 10
+
+
 class SourceError(LeukoError):
     """A source of frames cannot be opened, or has ended before it should."""
 

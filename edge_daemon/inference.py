@@ -18,7 +18,7 @@ from edge_daemon.contract.bundle import Bundle, RoleName
 from edge_daemon.contract.roles import ClassifierRole, DetectorRole
 from edge_daemon.engines.base import Engine
 from edge_daemon.engines.golden import check_golden
-from edge_daemon.engines.names import EngineChoice, PrecisionChoice
+from edge_daemon.engines.options import EngineOptions
 from edge_daemon.engines.select import open_engine
 from edge_daemon.errors import EngineError
 from edge_daemon.vision.classify import Verdicts, judge_cells
@@ -54,10 +54,7 @@ class Models:
     def open(
         cls,
         bundle: Bundle,
-        *,
-        engine: EngineChoice = "auto",
-        precision: PrecisionChoice = "auto",
-        threads: int | None = None,
+        options: EngineOptions = EngineOptions(),
         roles: Sequence[RoleName] = ("detector", "classifier"),
     ) -> Models:
         """Load networks and hold each against the bundle's golden set.
@@ -68,7 +65,7 @@ class Models:
         """
         opened: dict[str, Engine] = {}
         for role in roles:
-            network = open_engine(bundle, role, engine=engine, precision=precision, threads=threads)
+            network = open_engine(bundle, role, options)
             result = check_golden(network, bundle, role)
             if not result.passed:
                 raise EngineError(

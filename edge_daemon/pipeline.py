@@ -10,7 +10,8 @@ Whatever a source hands out comes back as :class:`Findings` with exactly one out
 * ``dropped``: it was captured and let go under back-pressure;
 * ``failed``: it could not be read, or something broke while it was analysed.
 
-A failure in one frame is that frame's outcome and never the end of the slide.
+A failure in one frame is that frame's outcome and never the end of the slide, unless the networks
+are lost with it (:attr:`Pipeline.lost`): then all that follows would fail as well.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import numpy.typing as npt
 
 from edge_daemon.contract.findings import CellResult, FrameQuality, ScaleOrigin, StagePoint
 from edge_daemon.contract.terms import KINDS, CellLabel, Outcome
+from edge_daemon.errors import LostDeviceError
 from edge_daemon.inference import DetectorInput, Models
 from edge_daemon.sources.base import Captured, DroppedFrame, Frame, UnreadableFrame
 from edge_daemon.vision.classify import Verdicts
@@ -102,6 +104,8 @@ class Pipeline:
 
     def __init__(self, models: Models, quality: QualityThresholds | None = None) -> None:
         self.slide_map = SlideMap()
+        self.lost: LostDeviceError | None = None
+        """Why the networks cannot go on; whoever runs the slide ends it and raises this."""
         self._models = models
         self._quality = quality or QualityThresholds()
         self._last_scale: dict[tuple[int, int], float] = {}
@@ -145,8 +149,14 @@ class Pipeline:
         if prepared.view is None or not isinstance(frame, Frame):
             return findings
         watch = Stopwatch(findings.timings_ms)
+        if self.lost is not None:
+            return _failed(findings, self.lost, watch)
         try:
             return self._analyse(frame, prepared.view, findings, watch)
+        except LostDeviceError as error:
+            log.exception(_FRAME_FAILED, frame.index, frame.source)
+            self.lost = error
+            return _failed(findings, error, watch)
         except Exception as error:  # one frame's failure must not end the slide
             log.exception(_FRAME_FAILED, frame.index, frame.source)
             return _failed(findings, error, watch)

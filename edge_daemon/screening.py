@@ -53,9 +53,14 @@ def screen(
 
     Raises:
         SourceError: the source broke; the final summary has been reported as incomplete.
+        LostDeviceError: the networks broke for good; likewise. No captured frame is without its
+            outcome.
     """
     next_summary = clock() + SUMMARY_EVERY_S
-    stopped = threading.Event().is_set if stop is None else stop.is_set
+
+    def stopped() -> bool:
+        return pipeline.lost is not None or (stop is not None and stop.is_set())
+
     try:
         with closing(ahead(source, pipeline.prepare, stopped)) as frames:
             for prepared in frames:
@@ -70,4 +75,7 @@ def screen(
     except SourceError:
         reporter.standing(session.standing(ended=True, complete=False))
         raise
-    return reporter.standing(session.standing(ended=True, complete=not stopped()))
+    summary = reporter.standing(session.standing(ended=True, complete=not stopped()))
+    if pipeline.lost is not None:
+        raise pipeline.lost
+    return summary

@@ -24,6 +24,7 @@ from pydantic import ValidationError
 from edge_daemon.contract.bundle import (
     GOLDEN,
     PRECISIONS,
+    ROLES,
     SCHEMA,
     Bundle,
     BundleManifest,
@@ -54,7 +55,6 @@ from trainer.data.data_manifest import DATA_JSON
 MODEL_CARD = "MODEL_CARD.md"
 MAX_BYTES = 30_000_000
 """Largest bundle that ships, unless another limit is asked for."""
-ROLES: tuple[RoleName, ...] = ("detector", "classifier", "second_opinion")
 
 Models: TypeAlias = dict[RoleName, dict[Precision, str]]
 """Of each role the file of each precision."""

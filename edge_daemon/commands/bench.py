@@ -23,7 +23,7 @@ from rich.table import Table
 from edge_daemon.ahead import ahead
 from edge_daemon.commands.models import open_models
 from edge_daemon.delivery.parcel import Origin
-from edge_daemon.engines.names import EngineChoice, PrecisionChoice
+from edge_daemon.engines.options import EngineOptions
 from edge_daemon.pipeline import Pipeline, Prepared
 from edge_daemon.reporter import Reporter
 from edge_daemon.slide_session import SlideSession
@@ -53,13 +53,11 @@ def bench(
     spec: str,
     frames: int,
     bundle: Path | None,
-    engine: EngineChoice,
-    precision: PrecisionChoice,
-    threads: int | None,
+    options: EngineOptions,
     console: Console,
 ) -> BenchResult:
     """Screen ``frames`` frames of a source (repeated as often as needed) and print the figures."""
-    with open_models(bundle, engine, precision, threads) as models:
+    with open_models(bundle, options) as models:
         console.print(f"{models.description}, {frames} frames of {spec}", highlight=False)
         pipeline = Pipeline(models)
         session = SlideSession("bench", pipeline.slide_map)

@@ -64,7 +64,7 @@ def _source(config: Config) -> str:
 
 def _bundle(config: Config) -> str:
     chosen = config.models
-    with open_models(chosen.bundle, chosen.engine, chosen.precision, chosen.threads) as models:
+    with open_models(chosen.bundle, chosen.options) as models:
         return f"{models.description}, golden set passed"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge_daemon.config import SHIPPED_BUNDLES
 from edge_daemon.contract.bundle import Bundle, RoleName, load_bundle, newest_bundle
-from edge_daemon.engines.names import EngineChoice, PrecisionChoice
+from edge_daemon.engines.options import EngineOptions
 from edge_daemon.inference import Models
 
 
@@ -22,12 +22,8 @@ def find_bundle(folder: Path | None) -> Bundle:
 
 def open_models(
     folder: Path | None,
-    engine: EngineChoice = "auto",
-    precision: PrecisionChoice = "auto",
-    threads: int | None = None,
+    options: EngineOptions = EngineOptions(),
     roles: Sequence[RoleName] = ("detector", "classifier"),
 ) -> Models:
     """Find, verify and open in one step; see :meth:`edge_daemon.inference.Models.open`."""
-    return Models.open(
-        find_bundle(folder), engine=engine, precision=precision, threads=threads, roles=roles
-    )
+    return Models.open(find_bundle(folder), options, roles)

@@ -29,7 +29,7 @@ from edge_daemon.contract.messages import FrameResult, SlideSummary
 from edge_daemon.contract.topics import name_from
 from edge_daemon.delivery.parcel import Origin
 from edge_daemon.delivery.settings import BrokerSettings
-from edge_daemon.engines.names import EngineChoice, PrecisionChoice
+from edge_daemon.engines.options import EngineOptions
 from edge_daemon.errors import BrokerError
 from edge_daemon.pipeline import Pipeline
 from edge_daemon.reporter import Reporter
@@ -49,9 +49,7 @@ class ReplayRequest:
     broker: BrokerSettings | None = None
     out: Path | None = None
     pictures: Path | None = None
-    engine: EngineChoice = "auto"
-    precision: PrecisionChoice = "auto"
-    threads: int | None = None
+    options: EngineOptions = EngineOptions()
     scan: bool = False
     um_per_px: float | None = None
     site: str = "lab"
@@ -69,9 +67,7 @@ def replay(request: ReplayRequest, console: Console) -> SlideSummary:
             still wait in the outbox after ``deliver_within_s``.
     """
     with ExitStack() as stack:
-        models = stack.enter_context(
-            open_models(request.bundle, request.engine, request.precision, request.threads)
-        )
+        models = stack.enter_context(open_models(request.bundle, request.options))
         source = stack.enter_context(
             open_source(request.source, scan=request.scan, um_per_px=request.um_per_px)
         )

@@ -44,7 +44,7 @@ def run(config: Config, console: Console) -> None:
     chosen, source_is = config.models, config.source
     slide = config.slide.name or f"slide-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
     with (
-        open_models(chosen.bundle, chosen.engine, chosen.precision, chosen.threads) as models,
+        open_models(chosen.bundle, chosen.options) as models,
         open_source(source_is.url, scan=source_is.scan, um_per_px=source_is.um_per_px) as source,
         Delivery(
             config.broker,

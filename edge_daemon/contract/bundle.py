@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
@@ -28,6 +28,7 @@ GOLDEN = "golden.npz"
 SCHEMA = "leukoedge.bundle/1"
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 RoleName = Literal["detector", "classifier", "second_opinion"]
+ROLES: tuple[RoleName, ...] = get_args(RoleName)
 
 _MAX_MANIFEST_BYTES = 4 << 20  # a manifest is a few kB; anything larger is not one
 _PLAIN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"  # no separators: no file outside the folder

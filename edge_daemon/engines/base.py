@@ -72,6 +72,7 @@ class Engine(Protocol):
 
         Raises:
             EngineError: for a missing, unknown or misshapen input, or when the runtime fails.
+            LostDeviceError: when it will go on failing until the process has ended.
         """
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_daemon.contract.roles import Precision
 from edge_daemon.engines.base import Array, Outputs, TensorSpec
-from edge_daemon.errors import EngineError
+from edge_daemon.errors import EngineError, LostDeviceError
 
 
 class CheckedEngine(ABC):
@@ -60,6 +60,8 @@ class CheckedEngine(ABC):
         feed = self._checked(inputs)
         try:
             return self._infer(feed)
+        except LostDeviceError:
+            raise
         except Exception as error:  # runtimes raise their own, untyped, errors
             raise EngineError(f"{self.runtime} failed while running: {error}") from error
 
@@ -93,11 +95,16 @@ class CheckedEngine(ABC):
         return feed
 
 
+def require_model(model: Path) -> None:
+    """Raise :class:`EngineError` when ``model`` is not there: each runtime has its own words."""
+    if not model.is_file():
+        raise EngineError(f"model file {model} is missing; copy the bundle again")
+
+
 @contextmanager
 def opened(model: Path, runtime: str) -> Iterator[None]:
     """Turn whatever a runtime raises while it loads ``model`` into one line for the user."""
-    if not model.is_file():
-        raise EngineError(f"model file {model} is missing; copy the bundle again")
+    require_model(model)
     try:
         yield
     except Exception as error:  # runtimes raise their own, untyped, errors

@@ -1,9 +1,9 @@
 """Which engine runs a network on this machine, and at which precision.
 
-``auto`` takes the first engine whose runtime is installed here, fastest first, and the smallest
-precision the bundle ships (a precision that failed the exporter's gate is not in the bundle). What
-was chosen is said in the log and in every health message; there is no silent fallback from an
-engine that was asked for by name.
+``auto`` takes the first engine that can be used here, fastest first, and the smallest precision the
+bundle ships (a precision that failed the exporter's gate is not in the bundle). What was chosen is
+said in the log and in every health message; there is no silent fallback from an engine that was
+asked for by name.
 """
 
 from __future__ import annotations
@@ -15,58 +15,60 @@ from typing import get_args
 from edge_daemon.contract.bundle import Bundle, RoleName
 from edge_daemon.contract.roles import Precision
 from edge_daemon.engines.base import Engine
-from edge_daemon.engines.names import EngineChoice, EngineName, PrecisionChoice
+from edge_daemon.engines.names import EngineChoice, EngineName
+from edge_daemon.engines.nvidia.cuda import why_no_gpu
+from edge_daemon.engines.nvidia.library import HOW_TO_INSTALL, is_installed
+from edge_daemon.engines.options import EngineOptions
 from edge_daemon.errors import EngineError
 
 _FASTEST_FIRST: tuple[Precision, ...] = ("int8", "fp16", "fp32")
 
 
-def open_engine(
-    bundle: Bundle,
-    role: RoleName,
-    *,
-    engine: EngineChoice = "auto",
-    precision: PrecisionChoice = "auto",
-    threads: int | None = None,
-) -> Engine:
-    """Load a role's network.
-
-    Args:
-        bundle: a verified bundle.
-        role: which network.
-        engine: a runtime by name, or ``auto``.
-        precision: a precision the bundle ships, or ``auto``.
-        threads: processor threads; all this process may use when None.
+def open_engine(bundle: Bundle, role: RoleName, options: EngineOptions = EngineOptions()) -> Engine:
+    """Load a role's network from a verified bundle.
 
     Raises:
         EngineError: the runtime is not installed or cannot load the model.
         BundleError: the bundle lacks the role or the precision.
     """
-    chosen = _choose(engine)
+    chosen = _choose(options.engine)
     shipped = bundle.role(role).models
+    precision = options.precision
     wanted = next(p for p in _FASTEST_FIRST if p in shipped) if precision == "auto" else precision
     model = bundle.model(role, wanted)
-    count = threads or len(os.sched_getaffinity(0))
+    threads = options.threads or len(os.sched_getaffinity(0))
     if chosen == "openvino":
         from edge_daemon.engines.openvino import OpenVinoEngine
 
-        return OpenVinoEngine(model, wanted, count, exact_fp32=precision == "fp32")
-    from edge_daemon.engines.onnxruntime import OnnxRuntimeEngine
+        return OpenVinoEngine(model, wanted, threads, exact_fp32=precision == "fp32")
+    if chosen == "onnxruntime":
+        from edge_daemon.engines.onnxruntime import OnnxRuntimeEngine
 
-    return OnnxRuntimeEngine(model, wanted, count)
+        return OnnxRuntimeEngine(model, wanted, threads)
+    from edge_daemon.engines.nvidia.opened import open_on_gpu
+
+    return open_on_gpu(bundle, role, wanted, chosen, options)
 
 
-def installed_engines() -> tuple[EngineName, ...]:
-    """The runtimes that can be used here, fastest first."""
-    return tuple(name for name in get_args(EngineName) if find_spec(name) is not None)
+def usable_engines() -> tuple[EngineName, ...]:
+    """The runtimes that ``auto`` may choose here, fastest first."""
+    return tuple(name for name in get_args(EngineName) if _why_not(name) is None)
 
 
 def _choose(engine: EngineChoice) -> EngineName:
-    available = installed_engines()
     if engine == "auto":
-        if not available:
+        usable = usable_engines()
+        if not usable:
             raise EngineError("no inference runtime is installed; pip install openvino")
-        return available[0]
-    if engine not in available:
-        raise EngineError(f"engine {engine!r} is not installed here; pip install {engine}")
+        return usable[0]
+    reason = _why_not(engine)
+    if reason is not None:
+        raise EngineError(f"engine {engine!r} cannot be used here: {reason}")
     return engine
+
+
+def _why_not(name: EngineName) -> str | None:
+    """Why an engine cannot be used here; None when it can."""
+    if name == "openvino" or name == "onnxruntime":
+        return None if find_spec(name) else f"not installed; pip install {name}"
+    return why_no_gpu() if is_installed(name) else f"not installed; {HOW_TO_INSTALL[name]}"

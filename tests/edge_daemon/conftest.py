@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.edge_daemon.engines.gpu_machine import gpu_machine
 from tests.edge_daemon.tiny_bundle import write_tiny_bundle
+
+__all__ = ["gpu_machine"]
 
 
 @pytest.fixture

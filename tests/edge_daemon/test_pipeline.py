@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from edge_daemon.contract.bundle import load_bundle
+from edge_daemon.engines.options import EngineOptions
 from edge_daemon.inference import Models
 from edge_daemon.pipeline import Pipeline
 from edge_daemon.sources.base import DroppedFrame, StagePosition, UnreadableFrame
@@ -18,7 +19,7 @@ from tests.edge_daemon.tiny_bundle import write_tiny_bundle
 
 @pytest.fixture
 def models(tiny_bundle):
-    with Models.open(load_bundle(tiny_bundle), engine="onnxruntime", threads=1) as opened:
+    with Models.open(load_bundle(tiny_bundle), EngineOptions("onnxruntime", threads=1)) as opened:
         yield opened
 
 
@@ -65,7 +66,7 @@ def test_a_cell_unlike_any_in_training_is_uncertain(tmp_path, engine, limit, lab
     """The crop of a white cell has a mean grey level of some 200: the tiny novelty is 2."""
     bundle = load_bundle(write_tiny_bundle(tmp_path, novelty_limit=limit))
     known = dataclasses.replace(frame(white=2, red=0), um_per_px=0.5)
-    with Models.open(bundle, engine=engine, threads=1) as models:
+    with Models.open(bundle, EngineOptions(engine, threads=1)) as models:
         cells = Pipeline(models, LENIENT).process(known).cells
     assert [cell.label for cell in cells] == [label, label]
     assert all(cell.p_blast is not None and cell.p_blast > 0.7 for cell in cells)

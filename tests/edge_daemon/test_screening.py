@@ -15,7 +15,8 @@ from edge_daemon.contract.bundle import load_bundle
 from edge_daemon.contract.messages import FrameResult, SlideSummary, parse_message
 from edge_daemon.delivery.outbox import Outbox
 from edge_daemon.delivery.parcel import Origin
-from edge_daemon.errors import SourceError
+from edge_daemon.engines.options import EngineOptions
+from edge_daemon.errors import LostDeviceError, SourceError
 from edge_daemon.inference import Models
 from edge_daemon.pipeline import Pipeline
 from edge_daemon.reporter import Reporter
@@ -29,7 +30,7 @@ from tests.edge_daemon.tiny_bundle import write_tiny_bundle
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     bundle = load_bundle(write_tiny_bundle(tmp_path_factory.mktemp("bundles")))
-    with Models.open(bundle, engine="onnxruntime", threads=1) as opened:
+    with Models.open(bundle, EngineOptions("onnxruntime", threads=1)) as opened:
         yield opened
 
 
@@ -117,6 +118,33 @@ def test_a_stop_ends_the_slide_incomplete(desk):
     summary = desk.screen(Listed(frame(0), frame(1)), stop=stop)
     assert (summary.complete, summary.frames.captured) == (False, 1)
     assert summary.ended_at is not None
+
+
+def test_a_lost_gpu_ends_the_slide_and_no_frame_is_without_its_outcome(models, monkeypatch):
+    desk, handed_out, looks = Desk(models), [], []
+
+    class Watched(Listed):
+        def __iter__(self):
+            for captured in super().__iter__():
+                handed_out.append(captured.index)
+                yield captured
+
+    real = Models.detect
+
+    def detect(self, view):
+        looks.append(view)
+        if len(looks) == 3:
+            raise LostDeviceError("the GPU failed while computing")
+        return real(self, view)
+
+    monkeypatch.setattr(Models, "detect", detect)
+    with pytest.raises(LostDeviceError, match="the GPU failed"):
+        desk.screen(Watched(*(frame(i) for i in range(9))))
+    assert [f.frame for f in desk.frames] == handed_out
+    assert [f.outcome for f in desk.frames[:3]] == ["analysed", "analysed", "failed"]
+    assert {f.outcome for f in desk.frames[3:]} <= {"failed"}
+    assert len(desk.frames) < 9, "no further frame is taken from the source"
+    assert len(looks) == 3, "nothing more is asked of the GPU"
 
 
 def test_what_was_read_ahead_when_the_stop_came_is_in_the_ledger(desk):

@@ -10,6 +10,7 @@ import pytest
 
 from edge_daemon.commands.classify import single_cell_crop
 from edge_daemon.commands.models import find_bundle, open_models
+from edge_daemon.engines.options import EngineOptions
 from edge_daemon.inference import Models
 from edge_daemon.sources.reading import read_picture
 from edge_daemon.vision.detect import Detections
@@ -41,7 +42,7 @@ def test_it_is_small_enough_to_send():
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
 def test_every_network_passes_its_golden_set(engine, precision):
     """Opening holds every network against the golden set."""
-    with open_models(None, engine, precision) as models:
+    with open_models(None, EngineOptions(engine, precision)) as models:
         assert models.description.startswith(models.bundle.label)
 
 

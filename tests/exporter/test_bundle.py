@@ -11,6 +11,7 @@ import pytest
 from edge_daemon.contract.bundle import RoleName, load_bundle
 from edge_daemon.engines.golden import check_golden
 from edge_daemon.engines.names import EngineChoice
+from edge_daemon.engines.options import EngineOptions
 from edge_daemon.engines.select import open_engine
 from edge_daemon.errors import BundleError
 from exporter.bundle import verify_bundle, write_bundle
@@ -49,7 +50,7 @@ def test_the_daemons_engines_pass_the_golden_set(
     small_bundle: Path, role: RoleName, engine: EngineChoice
 ) -> None:
     bundle = load_bundle(small_bundle)
-    opened = open_engine(bundle, role, engine=engine, precision="fp32", threads=1)
+    opened = open_engine(bundle, role, EngineOptions(engine, "fp32", 1))
     result = check_golden(opened, bundle, role)
     opened.close()
     assert result.passed

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edge_daemon.contract.bundle import load_bundle
 from edge_daemon.engines.golden import check_golden
+from edge_daemon.engines.options import EngineOptions
 from edge_daemon.engines.select import open_engine
 from exporter.bundle import verify_bundle, write_bundle
 from exporter.errors import ExportError
@@ -86,7 +87,8 @@ def test_it_is_proven_on_the_golden_set(bundle: Path) -> None:
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
 def test_the_daemon_takes_it_first_and_believes_it(bundle: Path, engine: str) -> None:
     loaded = load_bundle(bundle)
-    opened = open_engine(loaded, "classifier", engine=engine, threads=1)  # type: ignore[arg-type]
+    options = EngineOptions(engine, threads=1)  # type: ignore[arg-type]
+    opened = open_engine(loaded, "classifier", options)
     assert opened.precision == "int8"
     assert check_golden(opened, loaded, "classifier").passed
     opened.close()

@@ -11,27 +11,38 @@ import pytest
 
 from edge_daemon.contract.bundle import load_bundle
 from edge_daemon.engines.golden import TOLERANCES, check_golden
-from edge_daemon.engines.select import installed_engines, open_engine
+from edge_daemon.engines.options import EngineOptions
+from edge_daemon.engines.select import open_engine, usable_engines
 from edge_daemon.errors import BundleError, EngineError
 from tests.edge_daemon.tiny_bundle import CROP, SIDE
 
-ENGINES = ("openvino", "onnxruntime")
+CPU_ENGINES = ("openvino", "onnxruntime")
+ENGINES = (*CPU_ENGINES, "tensorrt")
+"""TensorRT on stand-ins for its library and for CUDA."""
 
 
-def test_both_cpu_engines_are_installed_and_openvino_is_preferred():
-    assert installed_engines() == ENGINES
+def test_without_a_gpu_both_cpu_engines_may_be_chosen_and_openvino_is_preferred(monkeypatch):
+    monkeypatch.setattr("edge_daemon.engines.select.why_no_gpu", lambda: "there is none")
+    assert usable_engines() == CPU_ENGINES
+
+
+def test_with_a_gpu_tensorrt_is_preferred(gpu_machine, tiny_bundle):
+    assert usable_engines() == ("tensorrt", *CPU_ENGINES)
+    engine = open_engine(load_bundle(tiny_bundle), "classifier")
+    assert engine.name == "tensorrt:Stand-in Orin"
+    engine.close()
 
 
 @pytest.fixture(params=ENGINES)
 def name(request: pytest.FixtureRequest) -> str:
+    if request.param == "tensorrt":
+        request.getfixturevalue("gpu_machine")
     return request.param
 
 
 @pytest.fixture
 def classifier(name: str, tiny_bundle: Path):
-    engine = open_engine(
-        load_bundle(tiny_bundle), "classifier", engine=name, precision="fp32", threads=1
-    )
+    engine = open_engine(load_bundle(tiny_bundle), "classifier", EngineOptions(name, "fp32", 1))
     yield engine
     engine.close()
 
@@ -50,7 +61,7 @@ class TestEngineContract:
         )
         assert (out.name, out.shape) == ("logits", (None, 2))
 
-    @pytest.mark.parametrize("batch", [1, 3, 32])
+    @pytest.mark.parametrize("batch", [1, 3, 32, 131])
     def test_runs_batches_of_any_size(self, classifier, batch):
         blue = np.zeros((batch, CROP, CROP, 3), np.uint8)
         blue[..., 2] = 255
@@ -95,21 +106,22 @@ class TestEngineContract:
     def test_a_file_that_is_no_network_is_one_line(self, name, tiny_bundle):
         bundle = load_bundle(tiny_bundle)
         (tiny_bundle / "detector.fp32.onnx").write_bytes(b"no network")
-        with pytest.raises(EngineError, match=r"cannot load .*detector.fp32.onnx") as told:
-            open_engine(bundle, "detector", engine=name)
+        with pytest.raises(EngineError, match=r"cannot (load|read) .*detector.fp32.onnx") as told:
+            open_engine(bundle, "detector", EngineOptions(name))
         assert "\n" not in str(told.value)
 
     def test_a_file_that_is_gone_is_one_line(self, name, tiny_bundle):
         bundle = load_bundle(tiny_bundle)
         (tiny_bundle / "detector.fp32.onnx").unlink()
         with pytest.raises(EngineError, match="is missing; copy the bundle again"):
-            open_engine(bundle, "detector", engine=name)
+            open_engine(bundle, "detector", EngineOptions(name))
 
     @pytest.mark.parametrize("role", ["detector", "classifier"])
     def test_passes_its_golden_set(self, name, tiny_bundle, role):
         bundle = load_bundle(tiny_bundle)
-        engine = open_engine(bundle, role, engine=name, precision="fp32")
+        engine = open_engine(bundle, role, EngineOptions(name, "fp32"))
         result = check_golden(engine, bundle, role)
+        engine.close()
         assert result.passed
         assert result.tolerance == TOLERANCES["fp32"]
 
@@ -120,7 +132,7 @@ def test_the_golden_set_fails_an_engine_that_says_something_else(tiny_bundle):
         golden = dict(arrays)
     golden["classifier/logits"] = golden["classifier/logits"] + 0.5
     np.savez(tiny_bundle / "golden.npz", **golden)
-    engine = open_engine(bundle, "classifier", engine="onnxruntime", precision="fp32")
+    engine = open_engine(bundle, "classifier", EngineOptions("onnxruntime", "fp32"))
     assert not check_golden(engine, bundle, "classifier").passed
 
 
@@ -130,7 +142,7 @@ def test_a_golden_output_that_is_not_a_number_is_no_pass(tiny_bundle):
         golden = dict(arrays)
     golden["classifier/logits"] = np.full_like(golden["classifier/logits"], np.nan)
     np.savez(tiny_bundle / "golden.npz", **golden)
-    engine = open_engine(bundle, "classifier", engine="onnxruntime", precision="fp32")
+    engine = open_engine(bundle, "classifier", EngineOptions("onnxruntime", "fp32"))
     assert not check_golden(engine, bundle, "classifier").passed
 
 
@@ -138,8 +150,8 @@ def test_engines_agree_on_the_detector(tiny_bundle):
     bundle = load_bundle(tiny_bundle)
     frame = np.random.default_rng(1).integers(0, 256, (1, SIDE, SIDE, 3), dtype=np.uint8)
     first, second = (
-        open_engine(bundle, "detector", engine=name, precision="fp32").run({"image": frame})
-        for name in ENGINES
+        open_engine(bundle, "detector", EngineOptions(name, "fp32")).run({"image": frame})
+        for name in CPU_ENGINES
     )
     assert first.keys() == second.keys()
     for output in first:
@@ -148,7 +160,7 @@ def test_engines_agree_on_the_detector(tiny_bundle):
 
 def test_a_precision_the_bundle_lacks_is_refused_with_those_it_has(tiny_bundle):
     with pytest.raises(BundleError, match="has no int8 detector; it has fp32"):
-        open_engine(load_bundle(tiny_bundle), "detector", precision="int8")
+        open_engine(load_bundle(tiny_bundle), "detector", EngineOptions(precision="int8"))
 
 
 def test_a_role_the_bundle_lacks_is_refused(tiny_bundle):
@@ -160,12 +172,13 @@ SIGNALLED_AFTER_ENGINES_CAME_AND_WENT = """
 import signal, sys
 from pathlib import Path
 from edge_daemon.contract.bundle import load_bundle
+from edge_daemon.engines.options import EngineOptions
 from edge_daemon.engines.select import open_engine
 
 signal.signal(signal.SIGTERM, lambda *_: print("stopping"))
 bundle = load_bundle(Path(sys.argv[1]))
-older = open_engine(bundle, "detector", engine="openvino", precision="fp32")
-younger = open_engine(bundle, "classifier", engine="openvino", precision="fp32")
+older = open_engine(bundle, "detector", EngineOptions("openvino", "fp32"))
+younger = open_engine(bundle, "classifier", EngineOptions("openvino", "fp32"))
 older.close()
 del older
 younger.close()

@@ -1,0 +1,1 @@
+"""NVIDIA's runtimes: the libraries, the GPU and its memory, building engines, and keeping them."""

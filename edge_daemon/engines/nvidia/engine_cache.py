@@ -1,0 +1,307 @@
+"""Engines kept on the device: found again only where everything that made them is the same.
+
+An engine is a file ``<role>.<precision>.<key>.engine`` and, written after it, a record of the same
+name in JSON: the whole key, size, digest, when and how long it was built, and what the golden set
+said. The key holds everything that an engine depends on, so another TensorRT, another GPU, another
+JetPack or other settings make another file and never a wrong one. What is truncated, altered or
+without a record is not used; it is built again, with a line that says why.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from edge_daemon.contract.bundle import RoleName
+from edge_daemon.contract.roles import Precision, StrictModel
+from edge_daemon.engines.nvidia.build_settings import BuildSettings
+from edge_daemon.engines.nvidia.gpu import GpuInfo
+from edge_daemon.engines.nvidia.library import NvidiaLibrary
+from edge_daemon.errors import EngineError
+
+ENGINE_SUFFIX = ".engine"
+RECORD_SUFFIX = ".json"
+TIMING_CACHE = "timing.cache"
+_PARTIAL_SUFFIX = ".partial"
+_KEY_DIGITS = 16
+_L4T_RELEASE = Path("/etc/nv_tegra_release")
+"""Where a Jetson says which release of its operating system it runs."""
+
+
+class EngineKey(StrictModel):
+    """Everything that an engine depends on."""
+
+    onnx_sha256: str
+    library: str
+    version: str
+    gpu: str
+    compute_capability: tuple[int, int]
+    platform: str | None
+    """Release of Jetson Linux; None elsewhere."""
+    precision: Precision
+    settings: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the key, hexadecimal."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def difference(self, other: EngineKey) -> str:
+        """What is not the same, for a line in the log."""
+        mine, theirs = self.model_dump(mode="json"), other.model_dump(mode="json")
+        return ", ".join(
+            f"{name} {theirs[name]} instead of {mine[name]}"
+            for name in mine
+            if mine[name] != theirs[name]
+        )
+
+
+class GoldenRecord(StrictModel):
+    """What the golden set said of an engine."""
+
+    difference: float
+    tolerance: float
+    passed: bool
+
+
+class EngineRecord(StrictModel):
+    """What is known of one engine file."""
+
+    key: EngineKey
+    bytes: int = Field(ge=1)
+    sha256: str
+    built: datetime
+    build_s: float = Field(ge=0)
+    golden: GoldenRecord | None = None
+
+
+@dataclass(frozen=True)
+class KeptEngine:
+    """One file of the cache as it was found."""
+
+    path: Path
+    record: EngineRecord | None
+    fault: str | None
+    """Why it cannot be used; None when it is what its record says."""
+
+
+def engine_key(
+    onnx_sha256: str,
+    precision: Precision,
+    library: NvidiaLibrary,
+    gpu: GpuInfo,
+    settings: BuildSettings,
+) -> EngineKey:
+    """The key of an engine that is built here."""
+    return EngineKey(
+        onnx_sha256=onnx_sha256,
+        library=library.name,
+        version=library.version,
+        gpu=gpu.name,
+        compute_capability=gpu.compute_capability,
+        platform=_jetson_release(),
+        precision=precision,
+        settings=json.loads(json.dumps(asdict(settings))),
+    )
+
+
+class EngineCache:
+    """A folder of engines."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, role: RoleName, key: EngineKey) -> Path:
+        """Where the engine of ``role`` with this key lies, if it was built."""
+        name = f"{role}.{key.precision}.{key.digest[:_KEY_DIGITS]}{ENGINE_SUFFIX}"
+        return self.folder / name
+
+    def find(self, role: RoleName, key: EngineKey) -> KeptEngine | None:
+        """The engine with this key, sound or not; None when there is none."""
+        path = self.path(role, key)
+        if not path.exists() and not _record_path(path).exists():
+            return None
+        kept = _examined(path)
+        if kept.fault is None and kept.record is not None and kept.record.key != key:
+            fault = f"was built for {key.difference(kept.record.key)}"
+            return KeptEngine(path, kept.record, fault)
+        return kept
+
+    def others(self, role: RoleName, key: EngineKey) -> Iterator[str]:
+        """In what other engines of this role and precision differ from ``key``."""
+        for kept in self.engines():
+            if kept.path.name.startswith(f"{role}.{key.precision}.") and kept.record is not None:
+                difference = key.difference(kept.record.key)
+                if difference:
+                    yield difference
+
+    def engines(self) -> list[KeptEngine]:
+        """Every engine of the folder, by name."""
+        found = {path for path in self._files() if path.suffix == ENGINE_SUFFIX}
+        found |= {
+            path.with_suffix(ENGINE_SUFFIX)
+            for path in self._files()
+            if path.suffix == RECORD_SUFFIX and re.search(r"\.[0-9a-f]{16}\.json$", path.name)
+        }
+        return [_examined(path) for path in sorted(found)]
+
+    def require_writable(self) -> None:
+        """Raise :class:`EngineError` when nothing can be kept here, before minutes are spent."""
+        probe = self.folder / f".probe-{os.getpid()}"
+        with _writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(b"")
+            probe.unlink()
+
+    def store(self, role: RoleName, key: EngineKey, engine: bytes, build_s: float) -> KeptEngine:
+        """Keep an engine: the file first, its record when that is on disk.
+
+        Raises:
+            EngineError: it cannot be written; what was there before still is.
+        """
+        path = self.path(role, key)
+        record = EngineRecord(
+            key=key,
+            bytes=len(engine),
+            sha256=hashlib.sha256(engine).hexdigest(),
+            built=datetime.now(timezone.utc),
+            build_s=round(build_s, 3),
+        )
+        with _writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _write_whole(path, engine)
+            _write_record(path, record)
+        return KeptEngine(path, record, None)
+
+    def note_golden(self, kept: KeptEngine, golden: GoldenRecord) -> None:
+        """Record what the golden set said.
+
+        Raises:
+            EngineError: it cannot be written.
+        """
+        if kept.record is None:
+            raise ValueError(f"{kept.path} has no record")
+        with _writing(self.folder):
+            _write_record(kept.path, kept.record.model_copy(update={"golden": golden}))
+
+    def remove(self, kept: KeptEngine) -> None:
+        """Delete an engine and its record."""
+        with _writing(self.folder):
+            kept.path.unlink(missing_ok=True)
+            _record_path(kept.path).unlink(missing_ok=True)
+
+    def prune(self, keep: Sequence[Path]) -> list[Path]:
+        """Delete all engines but those at ``keep``, and what broken writes left; what is gone."""
+        unfinished = [path for path in self._files() if path.name.endswith(_PARTIAL_SUFFIX)]
+        gone = [kept for kept in self.engines() if kept.path not in keep]
+        with _writing(self.folder):
+            for path in unfinished:
+                path.unlink(missing_ok=True)
+        for kept in gone:
+            self.remove(kept)
+        return [*(kept.path for kept in gone), *unfinished]
+
+    def timing(self) -> bytes:
+        """What earlier builds measured; empty when there is nothing."""
+        try:
+            return (self.folder / TIMING_CACHE).read_bytes()
+        except OSError:
+            return b""
+
+    def note_timing(self, timing: bytes) -> None:
+        """Keep what a build measured.
+
+        Raises:
+            EngineError: it cannot be written.
+        """
+        if timing:
+            with _writing(self.folder):
+                _write_whole(self.folder / TIMING_CACHE, timing)
+
+    def _files(self) -> list[Path]:
+        try:
+            return sorted(self.folder.iterdir())
+        except OSError:
+            return []
+
+
+def _examined(path: Path) -> KeptEngine:
+    """What lies at ``path``, held against its record byte for byte."""
+    record_path = _record_path(path)
+    try:
+        record = EngineRecord.model_validate_json(record_path.read_bytes())
+    except FileNotFoundError:
+        return KeptEngine(path, None, "has no record: its build did not end")
+    except (OSError, ValidationError) as error:
+        cause = " ".join(str(error).split())[:120]
+        return KeptEngine(path, None, f"has no readable record ({cause})")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return KeptEngine(path, record, f"cannot be read ({error.strerror})")
+    if len(content) != record.bytes:
+        return KeptEngine(path, record, f"has {len(content)} bytes of {record.bytes}: truncated")
+    if hashlib.sha256(content).hexdigest() != record.sha256:
+        return KeptEngine(path, record, "does not have the digest it was written with: altered")
+    if record.golden is not None and not record.golden.passed:
+        return KeptEngine(path, record, "failed its golden set")
+    return KeptEngine(path, record, None)
+
+
+def _record_path(engine: Path) -> Path:
+    return engine.with_suffix(RECORD_SUFFIX)
+
+
+def _write_record(engine: Path, record: EngineRecord) -> None:
+    text = json.dumps(record.model_dump(mode="json"), indent=2, sort_keys=True) + "\n"
+    _write_whole(_record_path(engine), text.encode())
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """All of it under its name, or nothing: a power cut leaves no half of an engine."""
+    partial = path.with_name(path.name + _PARTIAL_SUFFIX)
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    handle = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EngineError(
+            f"cannot write engines into {folder}: {error.strerror}; give it room and rights, or "
+            "name another folder"
+        ) from error
+
+
+def _jetson_release(file: Path = _L4T_RELEASE) -> str | None:
+    """``R36.4.3`` from ``# R36 (release), REVISION: 4.3, ...``."""
+    try:
+        first = file.read_text(encoding="utf-8").splitlines()[0]
+    except (OSError, UnicodeDecodeError, IndexError):
+        return None
+    found = re.match(r"#\s*(R\d+)\s*\(release\),\s*REVISION:\s*([\d.]+)", first)
+    return f"{found[1]}.{found[2]}" if found else first.strip("# ")[:60]
