@@ -47,7 +47,7 @@ from exporter.golden import (
 )
 from exporter.model_card import model_card
 from exporter.onnx_graph import Parity, export_graph
-from exporter.reduce import reduce_to_int8
+from exporter.reduce import Reduction
 from exporter.rendered import proofs_for
 from exporter.signature import check_signature
 from trainer.data.data_manifest import DATA_JSON
@@ -171,13 +171,19 @@ def _fill(folder: Path, draft: BundleDraft, tell: Callable[[str], None]) -> None
         golden.update(golden_answers(role.name, role.spec, file))
         models[role.name] = {"fp32": file.name}
         if role.examples is None:
-            tell(f"{role.name}: no data at hand to calibrate and judge INT8 on: float32 only")
+            tell(f"{role.name}: no data at hand to calibrate and judge with: float32 only")
             continue
-        reduced = folder / _model_name(role, "int8")
-        verdict = reduce_to_int8(role.name, file, reduced, role.examples, tell)
-        verdicts.append(verdict)
-        if verdict.passed:
-            models[role.name]["int8"] = reduced.name
+        reduction = Reduction(role.name, file, role.examples, tell)
+        steps: dict[Precision, Callable[[Path], Verdict]] = {
+            "fp16": reduction.to_fp16,
+            "int8": reduction.to_int8,
+        }
+        for precision, reduce in steps.items():
+            reduced = folder / _model_name(role, precision)
+            verdict = reduce(reduced)
+            verdicts.append(verdict)
+            if verdict.passed:
+                models[role.name][precision] = reduced.name
     write_golden(folder / GOLDEN, golden)
     if draft.data is not None:
         draft.data.write(folder / DATA_JSON)

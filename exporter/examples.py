@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_daemon.contract.roles import ClassifierRole, DetectorRole
+from edge_daemon.contract.terms import CellLabel
+from edge_daemon.vision.classify import judge_cells
 from edge_daemon.vision.detect import Detections, decode, letterbox
 from exporter.gate import Measured
 from trainer.data.boxes import overlaps
@@ -131,6 +133,7 @@ class CellExamples:
         is_blast = np.array([record.label == "blast" for record in self._held_out])
         figures: dict[str, float] = {}
         positives: set[str] = set()
+        labels: dict[str, CellLabel] = {}
         self._crops = self._crops or self._shown(self._held_out, "val", seed=1)
         for shown, crops in self._crops.items():
             batches = np.array_split(crops, max(1, len(crops) // _BATCH))
@@ -140,9 +143,10 @@ class CellExamples:
             figures[f"{shown}.auroc"] = auroc(is_blast, p_blast)
             figures[f"{shown}.sensitivity"] = float(called[is_blast].mean())
             figures[f"{shown}.specificity"] = float(1 - called[~is_blast].mean())
-            hits = np.flatnonzero(called & is_blast).tolist()
-            positives |= {f"{self._held_out[i].file} {shown}" for i in hits}
-        return Measured(figures, frozenset(positives))
+            names = [f"{record.file} {shown}" for record in self._held_out]
+            positives |= {names[i] for i in np.flatnonzero(called & is_blast)}
+            labels |= dict(zip(names, judge_cells(logits, self._role).labels, strict=True))
+        return Measured(figures, frozenset(positives), labels)
 
     def _shown(self, records: Sequence[CellRecord], split: str, seed: int) -> dict[str, Pictures]:
         role = self._role

@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edge_daemon.contract.roles import Precision
+from edge_daemon.contract.terms import CellLabel
 
-LIMITS: Mapping[str, float] = {
-    "sensitivity": 0.005,
-    "wbc_recall": 0.005,
-    "auroc": 0.005,
-    "map50": 0.010,
+LIMITS: Mapping[Precision, Mapping[str, float]] = {
+    "fp32": {},
+    "fp16": {"sensitivity": 0.005, "wbc_recall": 0.005, "auroc": 0.002, "map50": 0.002},
+    "int8": {"sensitivity": 0.005, "wbc_recall": 0.005, "auroc": 0.005, "map50": 0.010},
 }
 """Largest loss against float32, by the last part of a figure's name. Others are shown only."""
+
+LEAST_AGREEMENT: Mapping[Precision, float] = {"fp16": 0.995}
+"""Share of cells that must be called what float32 calls them, where cells are called anything."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Measured:
     """Larger is better; names end in what they are, such as ``bccd/val.map50``."""
     positives: frozenset[str]
     """Names of the cells that it found: blasts called so, white cells detected."""
+    labels: Mapping[str, CellLabel] = field(default_factory=dict)
+    """What each cell is called, by its name; empty where cells are only found."""
 
 
 @dataclass(frozen=True)
@@ -47,16 +52,34 @@ class Verdict:
     @property
     def refusals(self) -> tuple[str, ...]:
         """One line for each figure that lost too much; none: it may ship."""
-        return tuple(
-            f"{name} falls from {before:.4f} to {after:.4f}, {LIMITS[kind]:g} may be lost"
+        limits = LIMITS[self.precision]
+        lines = [
+            f"{name} falls from {before:.4f} to {after:.4f}, {limits[kind]:g} may be lost"
             for name, before, after in self.rows
-            if (kind := _kind(name)) in LIMITS and not before - after <= LIMITS[kind]
+            if (kind := _kind(name)) in limits and not before - after <= limits[kind]
+        ]
+        least, agreement = LEAST_AGREEMENT.get(self.precision), self.agreement
+        if least is not None and agreement is not None and not agreement >= least:
+            lines.append(f"{agreement:.2%} of the cells keep their label, {least:.1%} must")
+        return tuple(lines)
+
+    @property
+    def agreement(self) -> float | None:
+        """Share of cells with the label that float32 gives them; None where there are no labels.
+
+        A cell that was not labelled again counts as another label.
+        """
+        if not self.float32.labels:
+            return None
+        same = sum(
+            self.reduced.labels.get(name) == label for name, label in self.float32.labels.items()
         )
+        return same / len(self.float32.labels)
 
     @property
     def passed(self) -> bool:
         """Whether it may ship. Nothing measured is no pass."""
-        judged = any(_kind(name) in LIMITS for name in self.float32.figures)
+        judged = any(_kind(name) in LIMITS[self.precision] for name in self.float32.figures)
         return judged and not self.refusals
 
     @property
@@ -81,6 +104,8 @@ class Verdict:
     def __str__(self) -> str:
         head = f"{self.role} {self.precision} ({self.recipe})"
         cells = f"{len(self.lost)} positives lost, {len(self.gained)} gained"
+        if self.agreement is not None:
+            cells += f", {self.agreement:.2%} of the labels the same"
         if self.passed:
             return f"{head}: passes the gate; {cells}"
         return f"{head}: refused: {'; '.join(self.refusals) or 'nothing was measured'}; {cells}"

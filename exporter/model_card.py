@@ -147,14 +147,28 @@ def _figures(draft: BundleDraft) -> str:
 def _precisions(verdicts: Sequence[Verdict]) -> str:
     if not verdicts:
         return "Float32 only."
-    limits = ", ".join(f"{loss:g} of {name}" for name, loss in LIMITS.items())
-    blocks = [_PRECISIONS.format(limits=limits)]
+    blocks = [_PRECISIONS.format(limits=_limits_in_words(verdicts))]
     for verdict in verdicts:
         rows = [f"| `{name}` | {full:.4f} | {less:.4f} |" for name, full, less in verdict.rows]
         blocks.append(
-            "\n".join([f"{verdict}.", "", "| figure | fp32 | int8 |", "|---|---|---|", *rows])
+            "\n".join(
+                [
+                    f"{verdict}.",
+                    "",
+                    f"| figure | fp32 | {verdict.precision} |",
+                    "|---|---|---|",
+                    *rows,
+                ]
+            )
         )
     return "\n\n".join(blocks)
+
+
+def _limits_in_words(verdicts: Sequence[Verdict]) -> str:
+    return "; ".join(
+        f"in {precision} " + ", ".join(f"{loss:g} of {n}" for n, loss in LIMITS[precision].items())
+        for precision in dict.fromkeys(verdict.precision for verdict in verdicts)
+    )
 
 
 def _making(draft: BundleDraft, parities: Mapping[str, Parity]) -> str:

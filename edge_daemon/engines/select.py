@@ -1,14 +1,15 @@
 """Which engine runs a network on this machine, and at which precision.
 
-``auto`` takes the first engine that can be used here, fastest first, and the smallest precision the
-bundle ships (a precision that failed the exporter's gate is not in the bundle). What was chosen is
-said in the log and in every health message; there is no silent fallback from an engine that was
-asked for by name.
+``auto`` takes the first engine that can be used here, fastest first, and of the precisions that the
+bundle ships the fastest on it (a precision that failed the exporter's gate is not in the bundle).
+What was chosen is said in the log and in every health message; there is no silent fallback from an
+engine that was asked for by name.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import get_args
 
@@ -21,7 +22,14 @@ from edge_daemon.engines.nvidia.library import HOW_TO_INSTALL, is_installed
 from edge_daemon.engines.options import EngineOptions
 from edge_daemon.errors import EngineError
 
-_FASTEST_FIRST: tuple[Precision, ...] = ("int8", "fp16", "fp32")
+_FASTEST_FIRST: Mapping[EngineName, tuple[Precision, ...]] = {
+    "tensorrt": ("int8", "fp16", "fp32"),
+    "tensorrt_rtx": ("int8", "fp16", "fp32"),
+    "openvino": ("int8", "fp32", "fp16"),
+    "onnxruntime": ("fp32", "fp16", "int8"),
+}
+"""What ``auto`` prefers. On a processor OpenVINO runs a float16 graph no faster than a float32 one,
+and ONNX Runtime takes three times as long for INT8 as for float32 (docs/results.md)."""
 
 
 def open_engine(bundle: Bundle, role: RoleName, options: EngineOptions = EngineOptions()) -> Engine:
@@ -34,7 +42,8 @@ def open_engine(bundle: Bundle, role: RoleName, options: EngineOptions = EngineO
     chosen = _choose(options.engine)
     shipped = bundle.role(role).models
     precision = options.precision
-    wanted = next(p for p in _FASTEST_FIRST if p in shipped) if precision == "auto" else precision
+    preferred = _FASTEST_FIRST[chosen]
+    wanted = next(p for p in preferred if p in shipped) if precision == "auto" else precision
     model = bundle.model(role, wanted)
     threads = options.threads or len(os.sched_getaffinity(0))
     if chosen == "openvino":

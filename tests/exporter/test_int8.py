@@ -12,7 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_daemon.contract.bundle import load_bundle
+from edge_daemon.contract.roles import Precision
 from edge_daemon.engines.golden import check_golden
+from edge_daemon.engines.names import EngineName
 from edge_daemon.engines.options import EngineOptions
 from edge_daemon.engines.select import open_engine
 from exporter.bundle import verify_bundle, write_bundle
@@ -73,24 +75,36 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_passes_is_in_the_bundle_with_its_figures(bundle: Path) -> None:
     manifest = load_bundle(bundle).manifest
-    assert set(manifest.roles.classifier.models) == {"fp32", "int8"}
+    assert set(manifest.roles.classifier.models) == {"fp32", "fp16", "int8"}
     assert set(manifest.roles.detector.models) == {"fp32"}
     assert manifest.metrics["classifier.int8.rendered.auroc"] == 0.9
+    assert manifest.metrics["classifier.fp16.rendered.auroc"] == 0.9
     assert "passes the gate" in (bundle / "MODEL_CARD.md").read_text()
 
 
 def test_it_is_proven_on_the_golden_set(bundle: Path) -> None:
     proofs = {(proof.role, proof.precision) for proof in verify_bundle(bundle)}
-    assert ("classifier", "int8") in proofs
+    assert {("classifier", "int8"), ("classifier", "fp16")} <= proofs
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
-def test_the_daemon_takes_it_first_and_believes_it(bundle: Path, engine: str) -> None:
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_the_daemon_runs_and_believes_it(
+    bundle: Path, engine: EngineName, precision: Precision
+) -> None:
     loaded = load_bundle(bundle)
-    options = EngineOptions(engine, threads=1)  # type: ignore[arg-type]
-    opened = open_engine(loaded, "classifier", options)
-    assert opened.precision == "int8"
+    opened = open_engine(loaded, "classifier", EngineOptions(engine, precision, 1))
+    assert opened.precision == precision
     assert check_golden(opened, loaded, "classifier").passed
+    opened.close()
+
+
+@pytest.mark.parametrize(("engine", "chosen"), [("openvino", "int8"), ("onnxruntime", "fp32")])
+def test_each_engine_takes_what_is_fastest_on_it(
+    bundle: Path, engine: EngineName, chosen: Precision
+) -> None:
+    opened = open_engine(load_bundle(bundle), "classifier", EngineOptions(engine, threads=1))
+    assert opened.precision == chosen
     opened.close()
 
 
@@ -149,8 +163,9 @@ def test_a_precision_that_loses_blasts_does_not_ship(tmp_path: Path) -> None:
     written = write_bundle(replace(draft, roles=roles), tmp_path, tell=told.append)
     assert set(written.manifest.roles.classifier.models) == {"fp32"}
     assert not (written.path / "classifier.int8.onnx").exists()
+    assert not (written.path / "classifier.fp16.onnx").exists()
     refused = [line for line in told if "refused" in line]
-    assert len(refused) == len(RECIPES)
+    assert len(refused) == 1 + len(RECIPES)  # float16, and each recipe of INT8
     assert "on_black.sensitivity falls from 0.9500 to 0.9400, 0.005 may be lost" in refused[0]
     assert "refused" in (written.path / "MODEL_CARD.md").read_text()
 
