@@ -34,17 +34,12 @@ from edge_daemon.contract.bundle import (
     load_bundle,
     write_manifest,
 )
+from edge_daemon.contract.golden import TOLERANCES
 from edge_daemon.contract.roles import Precision
 from exporter.draft import BundleDraft, RoleDraft
 from exporter.errors import ExportError
 from exporter.gate import Verdict
-from exporter.golden import (
-    TOLERANCES,
-    GoldenDifference,
-    compare_golden,
-    golden_answers,
-    write_golden,
-)
+from exporter.golden import GoldenDifference, compare_golden, golden_answers, write_golden
 from exporter.model_card import model_card
 from exporter.onnx_graph import Parity, export_graph
 from exporter.reduce import Reduction

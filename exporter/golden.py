@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_daemon.contract.bundle import RoleName
-from edge_daemon.contract.roles import Precision
+from edge_daemon.contract.golden import INPUT, golden_set, spread_share
 from exporter.errors import ExportError
 from exporter.reference import ReferenceSession
 from exporter.rendered import rendered_inputs
@@ -28,9 +28,6 @@ GOLDEN_CROPS = 12
 
 MAX_BYTES = 1_500_000
 """A bundle travels to every device of a fleet; the golden set must not weigh on it."""
-
-TOLERANCES: Mapping[Precision, float] = {"fp32": 1e-3, "fp16": 0.05, "int8": 0.25}
-"""Largest share by which a network may differ, as the device allows it (``engines/golden.py``)."""
 
 _SEED = (
     20191  # never the seed of the parity proofs: the golden set is checked on pictures of its own
@@ -59,7 +56,7 @@ def golden_answers(role: RoleName, spec: RoleSpec, file: Path) -> dict[str, NDAr
     """
     count = GOLDEN_CROPS if signature_of(spec).free_batch else 1
     pictures = rendered_inputs(spec, count, _SEED)
-    entries: dict[str, NDArray[np.generic]] = {f"{role}/input": pictures}
+    entries: dict[str, NDArray[np.generic]] = {f"{role}/{INPUT}": pictures}
     for name, values in ReferenceSession(file).run(pictures).items():
         if not np.isfinite(values).all():
             raise ExportError(f"{file.name} answers {name} with numbers that are not finite")
@@ -95,30 +92,15 @@ def compare_golden(golden: Path, role: RoleName, model: Path) -> GoldenDifferenc
     """Run ``model`` on the golden input of ``role`` in ONNX Runtime and compare.
 
     Raises:
-        ExportError: the set cannot be read, lacks the role, or has other outputs.
+        BundleError: the set cannot be read or lacks the role.
+        ExportError: it has other outputs.
     """
-    try:
-        with np.load(golden, allow_pickle=False) as archive:
-            expected = {
-                key.partition("/")[2]: archive[key]
-                for key in archive.files
-                if key.startswith(f"{role}/")
-            }
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise ExportError(f"cannot read {golden}: {error}; export the bundle again") from error
-    pictures = expected.pop("input", None)
-    if pictures is None:
-        raise ExportError(f"{golden} has no golden set for {role}; export the bundle again")
+    expected = golden_set(golden, role)
+    pictures = expected.pop(INPUT)
     found = ReferenceSession(model).run(pictures)
     shapes = {name: values.shape for name, values in expected.items()}
     if {name: values.shape for name, values in found.items()} != shapes:
         raise ExportError(f"{golden} expects {shapes} of {role}; {model.name} answers otherwise")
-    shares = [_share(found[name], expected[name]) for name in sorted(expected)]
+    shares = [spread_share(found[name], expected[name]) for name in sorted(expected)]
     largest = [float(np.abs(found[name] - expected[name]).max()) for name in sorted(expected)]
     return GoldenDifference(float(np.max(shares)), float(np.max(largest)))
-
-
-def _share(output: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    # An output that is all but constant has no spread: its size stands in for it.
-    spread = max(float(expected.std()), 0.1 * float(np.abs(expected).mean()), 1e-6)
-    return float(np.abs(output - expected).mean()) / spread

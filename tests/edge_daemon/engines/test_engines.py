@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from edge_daemon.contract.bundle import load_bundle
-from edge_daemon.engines.golden import TOLERANCES, check_golden
+from edge_daemon.contract.golden import TOLERANCES
+from edge_daemon.engines.golden import check_golden
 from edge_daemon.engines.options import EngineOptions
 from edge_daemon.engines.select import open_engine, usable_engines
 from edge_daemon.errors import BundleError, EngineError
