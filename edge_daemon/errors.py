@@ -37,7 +37,7 @@ class LostDeviceError(EngineError):
     CUDA fails every call after a failed kernel, so going on would fail every frame in silence.
     """
 
-    exit_code = 10
+    exit_code = 11
 
 
 class SourceError(LeukoError):

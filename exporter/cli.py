@@ -65,6 +65,25 @@ def verify(
 
 
 @app.command()
+def diff(
+    before: Annotated[Path, typer.Argument(metavar="A", help="Folder of a bundle.")],
+    after: Annotated[Path, typer.Argument(metavar="B", help="Folder of another one.")],
+) -> None:
+    """Say what is different in B: contents, calibration, figures, decisions on the golden set."""
+    from itertools import groupby
+
+    from exporter.difference import differences
+
+    found = differences(before, after)
+    for topic, lines in groupby(found, key=lambda one: one.topic):
+        typer.echo(f"{topic}:")
+        for line in lines:
+            typer.echo(f"  {line}")
+    if not found:
+        typer.echo("no difference")
+
+
+@app.command()
 def judge(
     path: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle.")],
     data: Annotated[

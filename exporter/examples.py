@@ -136,16 +136,16 @@ class CellExamples:
         labels: dict[str, CellLabel] = {}
         self._crops = self._crops or self._shown(self._held_out, "val", seed=1)
         for shown, crops in self._crops.items():
-            batches = np.array_split(crops, max(1, len(crops) // _BATCH))
-            logits = np.concatenate([network(batch)["logits"] for batch in batches])
-            p_blast = p_blast_of(logits, self._role.temperature)
+            said = _answers(network, crops)
+            p_blast = p_blast_of(said["logits"], self._role.temperature)
             called = p_blast >= self._role.blast_threshold
             figures[f"{shown}.auroc"] = auroc(is_blast, p_blast)
             figures[f"{shown}.sensitivity"] = float(called[is_blast].mean())
             figures[f"{shown}.specificity"] = float(1 - called[~is_blast].mean())
             names = [f"{record.file} {shown}" for record in self._held_out]
             positives |= {names[i] for i in np.flatnonzero(called & is_blast)}
-            labels |= dict(zip(names, judge_cells(logits, self._role).labels, strict=True))
+            verdicts = judge_cells(said["logits"], self._role, said.get("novelty"))
+            labels |= dict(zip(names, verdicts.labels, strict=True))
         return Measured(figures, frozenset(positives), labels)
 
     def _shown(self, records: Sequence[CellRecord], split: str, seed: int) -> dict[str, Pictures]:
@@ -157,6 +157,11 @@ class CellExamples:
                 self._root, records, fields, crop_um=role.crop_um, size=role.size, seed=seed
             ),
         }
+
+
+def _answers(network: Network, crops: Pictures) -> dict[str, NDArray[np.float32]]:
+    parts = [network(part) for part in np.array_split(crops, max(1, len(crops) // _BATCH))]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _spread(frames: Sequence[FieldRecord], count: int) -> list[FieldRecord]:

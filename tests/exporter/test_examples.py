@@ -79,6 +79,22 @@ def test_a_classifier_is_judged_on_held_out_cells_both_ways(cells: CellExamples)
     assert all(name.split()[0].startswith("all/val") for name in worth.positives)
 
 
+def test_cells_are_labelled_as_the_device_labels_them(data: Path, cells: CellExamples) -> None:
+    labels = cells.measure(by_size).labels
+    assert len(labels) == 2 * sum("on_black" in name for name in labels)
+    assert set(labels.values()) <= {"blast", "normal", "uncertain"}
+    assert "blast" in labels.values()
+
+    records = read_manifest(data / "cnmc2019")
+    novel = CELLS.model_copy(update={"novelty_limit": 1.0})
+    wary = CellExamples(data, novel, of_split(records, "train"), of_split(records, "val"))
+
+    def unlike_anything(crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        return by_size(crops) | {"novelty": np.full(len(crops), 2, np.float32)}
+
+    assert set(wary.measure(unlike_anything).labels.values()) == {"uncertain"}
+
+
 def test_a_detector_that_sees_nothing_has_nothing(data: Path) -> None:
     examples = FieldExamples(data, FIELDS)
     assert sum(len(batch) for batch in examples.calibration()) == 4
