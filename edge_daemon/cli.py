@@ -75,6 +75,9 @@ def replay(
     engine: EngineOption = "auto",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = None,
+    second_opinion: Annotated[
+        bool, typer.Option(help="Ask the bundle's larger network, if any, about suspicious cells")
+    ] = True,
     scan: Annotated[
         bool, typer.Option("--scan", help="The pictures of a folder overlap: one slide")
     ] = False,
@@ -107,6 +110,7 @@ def replay(
             out=out,
             pictures=pictures,
             options=EngineOptions(engine, precision, threads),
+            second_opinion=second_opinion,
             scan=scan,
             um_per_px=um_per_px,
             site=site,

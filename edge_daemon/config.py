@@ -69,6 +69,8 @@ class ModelSettings(StrictModel):
     precision: PrecisionChoice = "auto"
     threads: int | None = Field(default=None, ge=1, le=256)
     """Processor threads of the networks; all the process may use when not given."""
+    second_opinion: bool = True
+    """Ask the bundle's larger network, where it has one, about cells that were not cleared."""
     engine_cache: Path | None = None
     """Folder of engines built for a GPU; the user's cache folder when not given."""
     gpu_engines: GpuEngineSettings = GpuEngineSettings()

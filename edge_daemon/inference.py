@@ -43,12 +43,18 @@ class DetectorInput:
 class Models:
     """Detector and classifier of a bundle on this machine."""
 
-    def __init__(self, bundle: Bundle, detector: Engine | None, classifier: Engine) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        detector: Engine | None,
+        classifier: Engine,
+        classifier_role: ClassifierRole,
+    ) -> None:
         self.bundle = bundle
         self._detector = detector
         self._classifier = classifier
         self.detector_role: DetectorRole = bundle.manifest.roles.detector.spec
-        self.classifier_role: ClassifierRole = bundle.manifest.roles.classifier.spec
+        self.classifier_role = classifier_role
 
     @classmethod
     def open(
@@ -74,8 +80,10 @@ class Models:
                     "use another --engine or --precision, or the bundle before this one"
                 )
             opened[role] = network
-        classifier = opened.get("classifier") or opened["second_opinion"]
-        return cls(bundle, opened.get("detector"), classifier)
+        judge: RoleName = "classifier" if "classifier" in opened else "second_opinion"
+        spec = bundle.role(judge).spec
+        assert isinstance(spec, ClassifierRole)  # noqa: S101 - so the manifest's types say
+        return cls(bundle, opened.get("detector"), opened[judge], spec)
 
     @property
     def description(self) -> str:

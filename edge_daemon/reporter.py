@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_daemon.contract.findings import CellCounts, CellResult
-from edge_daemon.contract.messages import Crop, FrameResult, SlideSummary
+from edge_daemon.contract.messages import Crop, FrameResult, SecondOpinion, SlideSummary
 from edge_daemon.delivery.outbox import Batch, Outbox
 from edge_daemon.delivery.parcel import (
     MAX_CROP_BYTES,
@@ -26,6 +26,7 @@ from edge_daemon.delivery.parcel import (
     parcel_of,
 )
 from edge_daemon.pipeline import Findings
+from edge_daemon.second_opinion import SecondAnswer
 from edge_daemon.slide_session import Standing
 
 _CROP_MARGIN = 0.35
@@ -103,6 +104,15 @@ class Reporter:
                     batch.put(parcel)
         if self._lines is not None:
             self._lines.write(message.to_json().decode() + "\n")
+        return message
+
+    def opinion(self, answer: SecondAnswer) -> SecondOpinion:
+        """Report both opinions on one cell."""
+        with self._batch() as batch:
+            message = SecondOpinion(
+                **batch.envelope(self._origin), slide=self._slide, **vars(answer)
+            )
+            batch.put(parcel_of(message))
         return message
 
     def standing(self, standing: Standing) -> SlideSummary:

@@ -19,11 +19,15 @@ from edge_daemon.contract.messages import FrameResult, SlideSummary
 from edge_daemon.errors import SourceError
 from edge_daemon.pipeline import Pipeline
 from edge_daemon.reporter import Reporter
+from edge_daemon.second_opinion import SecondAnswer, SecondOpinions
 from edge_daemon.slide_session import SlideSession
 from edge_daemon.sources.base import Captured, Frame, Source
 
 SUMMARY_EVERY_S = 2.0
-"""How often the standing of a running slide is reported."""
+"""How often the standing of a running slide is reported, and the second opinions that have come."""
+
+SECOND_OPINIONS_WITHIN_S = 30.0
+"""How long the final summary of a whole slide waits for them."""
 
 
 def screen(
@@ -32,6 +36,7 @@ def screen(
     session: SlideSession,
     reporter: Reporter,
     *,
+    second: SecondOpinions | None = None,
     on_frame: Callable[[FrameResult, Captured], None] = lambda _result, _captured: None,
     stop: threading.Event | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -43,6 +48,8 @@ def screen(
         pipeline: its networks run in the calling thread.
         session: the ledger of the slide.
         reporter: where results go.
+        second: asked about the cells that were not cleared; its answers are reported when they
+            come, the last ones before the final summary.
         on_frame: called with every result and what it is of, for a progress bar or a picture.
         stop: set from elsewhere to end the slide before its source does; what the source has
             handed out by then still gets its outcome.
@@ -61,6 +68,18 @@ def screen(
     def stopped() -> bool:
         return pipeline.lost is not None or (stop is not None and stop.is_set())
 
+    def standing(*, ended: bool = False, complete: bool = False) -> SlideSummary:
+        answers: list[SecondAnswer] = []
+        if second is not None:
+            patience_s = SECOND_OPINIONS_WITHIN_S if complete else 0.0
+            answers = second.finish(patience_s) if ended else second.answers()
+        for answer in answers:
+            reporter.opinion(answer)
+        counts = None if second is None else second.counts
+        return reporter.standing(
+            session.standing(ended=ended, complete=complete, second_opinions=counts)
+        )
+
     try:
         with closing(ahead(source, pipeline.prepare, stopped)) as frames:
             for prepared in frames:
@@ -69,13 +88,15 @@ def screen(
                 session.enter(findings)
                 pixels = captured.pixels if isinstance(captured, Frame) else None
                 on_frame(reporter.frame(findings, pixels), captured)
+                if second is not None and pixels is not None:
+                    second.ask(findings, pixels)
                 if clock() >= next_summary:
-                    reporter.standing(session.standing())
+                    standing()
                     next_summary = clock() + SUMMARY_EVERY_S
     except SourceError:
-        reporter.standing(session.standing(ended=True, complete=False))
+        standing(ended=True)
         raise
-    summary = reporter.standing(session.standing(ended=True, complete=not stopped()))
+    summary = standing(ended=True, complete=not stopped())
     if pipeline.lost is not None:
         raise pipeline.lost
     return summary

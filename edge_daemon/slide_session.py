@@ -6,7 +6,12 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from edge_daemon.contract.findings import BlastFraction, CellCounts, FrameCounts
+from edge_daemon.contract.findings import (
+    BlastFraction,
+    CellCounts,
+    FrameCounts,
+    OpinionCounts,
+)
 from edge_daemon.contract.terms import Disposition, Outcome
 from edge_daemon.pipeline import Findings
 from edge_daemon.vision.slide import SlideThresholds, blast_fraction, judge
@@ -24,6 +29,7 @@ class Standing:
     uncertain: int
     blast_fraction: BlastFraction | None
     saturated_frames: int
+    second_opinions: OpinionCounts | None
     coverage_mm2: float | None
     disposition: Disposition
     reasons: tuple[str, ...]
@@ -65,10 +71,17 @@ class SlideSession:
             failed=ended["failed"],
         )
 
-    def standing(self, *, ended: bool = False, complete: bool = False) -> Standing:
+    def standing(
+        self,
+        *,
+        ended: bool = False,
+        complete: bool = False,
+        second_opinions: OpinionCounts | None = None,
+    ) -> Standing:
         """The counts so far and what they say.
 
         Args:
+            second_opinions: how they stand, where there are any.
             ended: the slide is over.
             complete: and its source came to its end, rather than being cut short.
         """
@@ -94,6 +107,7 @@ class SlideSession:
             uncertain=uncertain,
             blast_fraction=blast_fraction(blasts, nucleated, self._thresholds.confidence),
             saturated_frames=self._saturated,
+            second_opinions=second_opinions,
             coverage_mm2=self._coverage_mm2(),
             disposition=verdict.disposition,
             reasons=verdict.reasons,

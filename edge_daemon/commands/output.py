@@ -70,6 +70,13 @@ def print_summary(summary: SlideSummary, spent_s: float, console: Console) -> No
             f"{100 * fraction.high:.1f} %)"
         )
     console.print(f"blasts      {blasts}, {summary.uncertain} uncertain", highlight=False)
+    second = summary.second_opinions
+    if second is not None:
+        console.print(
+            f"opinions    {second.answered} of {second.wanted} suspicious cells have a second one, "
+            f"{second.agreed} agree, {second.skipped} skipped",
+            highlight=False,
+        )
     console.print(
         f"disposition {summary.disposition}: {' '.join(summary.reasons)}", highlight=False
     )

@@ -23,7 +23,7 @@ from rich.progress import (
 )
 
 from edge_daemon.commands.delivery import Delivery
-from edge_daemon.commands.models import open_models
+from edge_daemon.commands.models import open_models, opened_second
 from edge_daemon.commands.output import open_lines, print_summary, write_picture
 from edge_daemon.contract.messages import FrameResult, SlideSummary
 from edge_daemon.contract.topics import name_from
@@ -50,6 +50,7 @@ class ReplayRequest:
     out: Path | None = None
     pictures: Path | None = None
     options: EngineOptions = EngineOptions()
+    second_opinion: bool = True
     scan: bool = False
     um_per_px: float | None = None
     site: str = "lab"
@@ -82,6 +83,9 @@ def replay(request: ReplayRequest, console: Console) -> SlideSummary:
         reporter = Reporter(
             origin, slide, outbox=None if delivery is None else delivery.outbox, lines=lines
         )
+        second = stack.enter_context(
+            opened_second(models.bundle, request.options, wanted=request.second_opinion)
+        )
         console.print(f"{source.name}: {models.description}", highlight=False)
         started = time.monotonic()
         with FrameProgress(source, console) as progress:
@@ -91,7 +95,7 @@ def replay(request: ReplayRequest, console: Console) -> SlideSummary:
                 if request.pictures is not None and isinstance(captured, Frame):
                     write_picture(request.pictures, annotate(captured.pixels, frame), frame.frame)
 
-            summary = screen(source, pipeline, session, reporter, on_frame=on_frame)
+            summary = screen(source, pipeline, session, reporter, second=second, on_frame=on_frame)
         spent_s = time.monotonic() - started
         print_summary(summary, spent_s, console)
         if delivery is not None:

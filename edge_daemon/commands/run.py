@@ -15,7 +15,7 @@ from types import FrameType
 from rich.console import Console
 
 from edge_daemon.commands.delivery import Delivery
-from edge_daemon.commands.models import open_models
+from edge_daemon.commands.models import open_models, opened_second
 from edge_daemon.commands.output import print_summary
 from edge_daemon.config import Config
 from edge_daemon.contract.messages import FrameResult
@@ -55,6 +55,7 @@ def run(config: Config, console: Console) -> None:
             config.outbox.budget_mb << 20,
         ) as delivery,
         HealthReporter(delivery.publisher, delivery.outbox, config.health_every_s) as health,
+        opened_second(models.bundle, chosen.options, wanted=chosen.second_opinion) as second,
         stop_on_signals() as stop,
     ):
         log.info("slide %s from %s with %s", slide, source.name, models.description)
@@ -69,7 +70,9 @@ def run(config: Config, console: Console) -> None:
 
         started = time.monotonic()
         try:
-            summary = screen(source, pipeline, session, reporter, on_frame=on_frame, stop=stop)
+            summary = screen(
+                source, pipeline, session, reporter, second=second, on_frame=on_frame, stop=stop
+            )
         except LeukoError as error:
             delivery.publisher.set_state("degraded", str(error)[:500])
             delivery.publisher.flush(FLUSH_ON_EXIT_S)

@@ -2,7 +2,7 @@
 
 Two numbers place a message from a device. ``seq`` is its own, never used twice in one boot: the
 receiver drops repeats by (``device``, ``boot_id``, ``seq``). ``record`` counts only the messages
-that must arrive (frame, crop, summary, reply), so a hole in it is a loss; ``status`` and
+that must arrive (frame, crop, opinion, summary, reply), so a hole in it is a loss; ``status`` and
 ``health`` may be missed and repeat the count reached so far.
 """
 

@@ -82,6 +82,35 @@ class CellCounts(StrictModel):
         return cls(wbc=by_kind["wbc"], rbc=by_kind["rbc"], platelet=by_kind["platelet"])
 
 
+class Opinion(StrictModel):
+    """What one network says of one nucleated cell."""
+
+    p_blast: Probability
+    """Calibrated probability of a leukaemic blast, 0 to 1."""
+    label: CellLabel
+    """What that probability says under the thresholds of this network."""
+
+
+class OpinionCounts(StrictModel):
+    """How the second opinion on a slide stands; a cell is asked about once."""
+
+    wanted: Count = 0
+    """Unique cells that the classifier called a blast or uncertain."""
+    answered: Count = 0
+    agreed: Count = 0
+    """Answers with the label that the classifier gave."""
+    skipped: Count = 0
+    """Cells without a second opinion for good: no scale, too many at once, or a failure."""
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> OpinionCounts:
+        if self.answered + self.skipped > self.wanted:
+            raise ValueError("more cells answered and skipped than wanted")
+        if self.agreed > self.answered:
+            raise ValueError("more answers agree than were given")
+        return self
+
+
 class FrameQuality(StrictModel):
     """What the quality gate measured; a value it did not get to is null."""
 

@@ -21,6 +21,8 @@ from edge_daemon.contract.findings import (
     FrameQuality,
     Latency,
     Milliseconds,
+    Opinion,
+    OpinionCounts,
     OutboxDepth,
     Probability,
     ScaleOrigin,
@@ -42,9 +44,12 @@ __all__ = [
     "Health",
     "Latency",
     "Message",
+    "Opinion",
+    "OpinionCounts",
     "OutboxDepth",
     "Receipt",
     "ScaleOrigin",
+    "SecondOpinion",
     "SlideSummary",
     "StagePoint",
     "Status",
@@ -145,6 +150,8 @@ class SlideSummary(FromDevice):
     """Null exactly when no nucleated cell was counted."""
     saturated_frames: Count = 0
     """Frames with more cells than were reported; above zero, the counts are lower bounds."""
+    second_opinions: OpinionCounts | None = None
+    """How the second opinion stands; null where the bundle has none or it is switched off."""
     coverage_mm2: Annotated[float, Field(ge=0.0)] | None = None
     """Area of the smear that was analysed, overlap counted once; null when the scale is unknown."""
     disposition: Disposition
@@ -191,6 +198,23 @@ class Crop(FromDevice):
     p_blast: Probability
     label: CellLabel
     um_per_px: Annotated[float, Field(gt=0.0)] | None = None
+
+
+class SecondOpinion(FromDevice):
+    """What a larger network says of a cell that the classifier did not clear, beside its own word.
+
+    It comes after the frame's result, which does not wait for it, and changes no count: where the
+    two differ, a reader looks.
+    """
+
+    schema_id: Literal["leukoedge.opinion/1"] = Field(default="leukoedge.opinion/1", alias="schema")
+    slide: Name
+    frame: Count
+    """The frame that shows the cell as it was asked about."""
+    unique_id: Count
+    first: Opinion
+    """The classifier's, as in the frame's result."""
+    second: Opinion
 
 
 class Status(FromDevice):
@@ -271,7 +295,15 @@ class Receipt(Addressed):
 
 
 Message: TypeAlias = (
-    FrameResult | SlideSummary | Crop | Status | Health | Command | CommandReply | Receipt
+    FrameResult
+    | SlideSummary
+    | Crop
+    | SecondOpinion
+    | Status
+    | Health
+    | Command
+    | CommandReply
+    | Receipt
 )
 MESSAGES: tuple[type[Message], ...] = get_args(Message)
 

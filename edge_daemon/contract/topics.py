@@ -21,6 +21,7 @@ from edge_daemon.contract.messages import (
     Health,
     Message,
     Receipt,
+    SecondOpinion,
     SlideSummary,
     Status,
 )
@@ -31,7 +32,7 @@ HEALTH_EXPIRES_S = 60
 """A health message older than this misleads rather than informs."""
 
 Leaf: TypeAlias = Literal[
-    "status", "health", "frame", "crop", "summary", "command", "reply", "receipt"
+    "status", "health", "frame", "crop", "opinion", "summary", "command", "reply", "receipt"
 ]
 
 
@@ -61,6 +62,7 @@ CHANNELS = (
     Channel("health", Health, "health", qos=0, stored=False, expires_s=HEALTH_EXPIRES_S),
     Channel("frame", FrameResult, "slide/{slide}/frame"),
     Channel("crop", Crop, "slide/{slide}/crop/{unique_id}"),
+    Channel("opinion", SecondOpinion, "slide/{slide}/opinion/{unique_id}"),
     Channel("summary", SlideSummary, "slide/{slide}/summary", retained=True),
     Channel("command", Command, "cmd/{name}", by="central side", stored=False),
     Channel("reply", CommandReply, "cmd/{name}/reply"),

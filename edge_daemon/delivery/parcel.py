@@ -15,6 +15,7 @@ from edge_daemon.contract.messages import (
     Crop,
     FrameResult,
     Health,
+    SecondOpinion,
     SlideSummary,
     Status,
 )
@@ -34,7 +35,8 @@ class Worth(IntEnum):
     RESULT = 1
     """The result of a frame without suspicious cells: given up when no preview is left."""
     VITAL = 2
-    """A frame with a blast or an uncertain cell, a summary, a reply: never given up."""
+    """A frame with a blast or an uncertain cell, a second opinion, a summary, a reply: never given
+    up."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Envelope(TypedDict):
     record: int
 
 
-Lasting: TypeAlias = FrameResult | SlideSummary | CommandReply
+Lasting: TypeAlias = FrameResult | SecondOpinion | SlideSummary | CommandReply
 """JSON messages that must arrive: they go through the outbox."""
 
 

@@ -3,7 +3,8 @@
 Its detector fires where a 16x16 square of the input is blue (white cell) or red (red cell) and
 says that the cell is 32 pixels wide; its classifier calls a crop a blast when it is blue
 overall. Where it has a limit of novelty, a crop is the more novel the brighter it is: mean grey
-level over 100. Real networks on real engines, only very small.
+level over 100. Its second opinion, where it has one, is slower to call a blast: by 18 logits.
+Real networks on real engines, only very small.
 """
 
 from __future__ import annotations
@@ -47,7 +48,11 @@ CLASSIFIER = ClassifierRole(
 
 
 def write_tiny_bundle(
-    folder: Path, version: str = "0.1.0", *, novelty_limit: float | None = None
+    folder: Path,
+    version: str = "0.1.0",
+    *,
+    novelty_limit: float | None = None,
+    second_opinion: bool = False,
 ) -> Path:
     """Write the bundle to ``folder/tiny-<version>`` and return that path."""
     path = folder / f"tiny-{version}"
@@ -56,7 +61,12 @@ def write_tiny_bundle(
     (path / "classifier.fp32.onnx").write_bytes(_classifier(with_novelty=novelty_limit is not None))
     rng = np.random.default_rng(0)
     golden = {}
-    for role, shape in (("detector", (1, SIDE, SIDE, 3)), ("classifier", (4, CROP, CROP, 3))):
+    inputs = {"detector": (1, SIDE, SIDE, 3), "classifier": (4, CROP, CROP, 3)}
+    if second_opinion:
+        inputs["second_opinion"] = inputs["classifier"]
+        network = _classifier(with_novelty=False, bias=-20.0)
+        (path / "second_opinion.fp32.onnx").write_bytes(network)
+    for role, shape in inputs.items():
         session = onnxruntime.InferenceSession(
             path / f"{role}.fp32.onnx", providers=["CPUExecutionProvider"]
         )
@@ -66,7 +76,7 @@ def write_tiny_bundle(
         values = session.run(names, {session.get_inputs()[0].name: given})
         golden |= {f"{role}/{name}": v for name, v in zip(names, values, strict=True)}
     np.savez(path / "golden.npz", **golden)
-    files = ("detector.fp32.onnx", "classifier.fp32.onnx", "golden.npz")
+    files = (*(f"{role}.fp32.onnx" for role in inputs), "golden.npz")
     manifest = BundleManifest(
         schema="leukoedge.bundle/1",
         name="tiny",
@@ -77,6 +87,9 @@ def write_tiny_bundle(
                 spec=CLASSIFIER.model_copy(update={"novelty_limit": novelty_limit}),
                 models={"fp32": files[1]},
             ),
+            second_opinion=ClassifierModels(spec=CLASSIFIER, models={"fp32": files[2]})
+            if second_opinion
+            else None,
         ),
         metrics={},
         provenance=Provenance(
@@ -125,10 +138,10 @@ def _detector() -> bytes:
     )
 
 
-def _classifier(*, with_novelty: bool) -> bytes:
+def _classifier(*, with_novelty: bool, bias: float = -2.0) -> bytes:
     constants = {
         "weight": np.array([[0.0, 0.0, 0.0], [-0.1, 0.0, 0.1]], np.float32).T,
-        "bias": np.array([0.0, -2.0], np.float32),
+        "bias": np.array([0.0, bias], np.float32),
     }
     nodes = [
         helper.make_node("Cast", ["crops"], ["floats"], to=TensorProto.FLOAT),

@@ -19,6 +19,7 @@ from edge_daemon.contract.messages import (
     FrameCounts,
     FrameResult,
     Message,
+    OpinionCounts,
     SlideSummary,
     Status,
     parse_message,
@@ -189,6 +190,18 @@ def test_counts_follow_from_the_cells() -> None:
 def test_impossible_summaries_cannot_be_built(changes: dict[str, Any], why: str) -> None:
     with pytest.raises(ValidationError, match=why):
         SlideSummary(**{**SUMMARY, **changes})
+
+
+@pytest.mark.parametrize(
+    ("counts", "why"),
+    [
+        ({"wanted": 2, "answered": 2, "skipped": 1}, "more cells answered and skipped"),
+        ({"wanted": 2, "answered": 1, "agreed": 2}, "more answers agree"),
+    ],
+)
+def test_impossible_counts_of_opinions_cannot_be_built(counts: dict[str, int], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        OpinionCounts(**counts)
 
 
 @given(*[st.integers(0, 1000)] * 5)

@@ -25,6 +25,7 @@ EXPECTED = {
     "frame": "leukoedge/v1/lab/scope-1/slide/slide-7/frame",
     "summary": "leukoedge/v1/lab/scope-1/slide/slide-7/summary",
     "crop": "leukoedge/v1/lab/scope-1/slide/slide-7/crop/3",
+    "opinion": "leukoedge/v1/lab/scope-1/slide/slide-7/opinion/3",
     "status": "leukoedge/v1/lab/scope-1/status",
     "health": "leukoedge/v1/lab/scope-1/health",
     "command": "leukoedge/v1/lab/scope-1/cmd/slide-start",
