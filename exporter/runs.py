@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
@@ -87,15 +87,21 @@ def load_detector_run(folder: Path, data: Path | None = None) -> TrainedRun:
         role=RoleDraft("detector", spec, graph, flattened(figures), examples),
         finished=_modified(folder / BEST),
         command=_fit_command(folder, config),
-        data=(BCCD, TXL_PBC, *pasted, IMAGENET_WEIGHTS),
+        data=(BCCD, TXL_PBC, *pasted, IMAGENET_WEIGHTS["efficientnet_lite0"]),
         train_groups_sha256=_train_groups(config) if pasted else None,
         manifest=_data_manifest(folder),
         history=_history(folder),
     )
 
 
-def load_classifier_run(folder: Path, data: Path | None = None) -> TrainedRun:
+def load_classifier_run(
+    folder: Path,
+    data: Path | None = None,
+    role: Literal["classifier", "second_opinion"] = "classifier",
+) -> TrainedRun:
     """The classifier of a run of ``leuko-train fit``; ``data`` in place of the run's own folder.
+
+    ``role`` says what it is to be in the bundle.
 
     Raises:
         DataError: the weights are missing or unreadable.
@@ -134,14 +140,21 @@ def load_classifier_run(folder: Path, data: Path | None = None) -> TrainedRun:
         seen, unseen = of_split(records, "train"), of_split(records, "val")
         examples = CellExamples(_data(config), spec, seen, unseen)
     return TrainedRun(
-        role=RoleDraft("classifier", spec, graph, flattened(shown), examples),
+        role=RoleDraft(role, spec, graph, flattened(shown), examples),
         finished=_modified(weights),
         command=_fit_command(folder, config),
-        data=(C_NMC, BCCD, TXL_PBC, IMAGENET_WEIGHTS),
+        data=(C_NMC, BCCD, TXL_PBC, *_initial_weights(config, graph.network.depths)),
         train_groups_sha256=groups,
         manifest=_data_manifest(folder),
         history=_history(folder),
     )
+
+
+def _initial_weights(config: Mapping[str, Any], backbones: Iterable[str]) -> tuple[DataSource, ...]:
+    """The published weights that a run started from; none where it started from nothing."""
+    if config.get("weights") == "none":
+        return ()
+    return tuple(IMAGENET_WEIGHTS[name] for name in backbones)
 
 
 def _data_manifest(folder: Path) -> DataManifest | None:

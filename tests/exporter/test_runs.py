@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,12 @@ from tests.exporter.small_models import DATA, DETECTOR
 from trainer.data.cnmc import digest_of, read_manifest
 from trainer.data.data_manifest import DataManifest
 from trainer.detector.saved import save_detector
-from trainer.models.classifier import CellClassifier, ClassifierGeometry, saved_classifier
+from trainer.models.classifier import (
+    CellClassifier,
+    ClassifierGeometry,
+    Depths,
+    saved_classifier,
+)
 from trainer.models.detector import Detector
 
 MANIFEST = """\
@@ -199,3 +205,33 @@ def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
 def test_what_was_not_measured_is_left_out() -> None:
     figures = {"a": {"b": None, "c": float("nan"), "d": 1, "e": "words"}, "bccd/val": 2.5}
     assert flattened(figures) == {"a.d": 1.0, "bccd.val": 2.5}
+
+
+def test_a_larger_classifier_may_give_a_second_opinion(
+    detector_run: Path, classifier_run: Path, tmp_path: Path
+) -> None:
+    larger = Path(shutil.copytree(classifier_run, tmp_path / "hybrid-1"))
+    draft = assemble(detector_run, classifier_run, larger, name="x", version="1.0.0")
+    assert [role.name for role in draft.roles] == ["detector", "classifier", "second_opinion"]
+    assert draft.metrics["second_opinion.on_black.auroc"] == 0.9
+    assert "--second-opinion hybrid-1 --name x" in draft.provenance.command
+
+
+@pytest.mark.parametrize(
+    ("depths", "weights", "credited"),
+    [
+        (None, "imagenet", ["EfficientNet-Lite0"]),
+        ({"vgg19": (4,), "resnet50": (3,)}, "imagenet", ["VGG19", "ResNet50"]),
+        ({"resnet50": (3,)}, "none", []),
+    ],
+)
+def test_credit_goes_to_the_weights_it_started_from(
+    classifier_run: Path, depths: Depths | None, weights: str, credited: list[str]
+) -> None:
+    network = CellClassifier(depths)
+    torch.save(saved_classifier(network, ClassifierGeometry()), classifier_run / "best.pt")
+    config = json.loads((classifier_run / "config.json").read_text())
+    _write_json(classifier_run / "config.json", config | {"weights": weights})
+    os.utime(classifier_run / "best.pt", (1, 1))
+    sources = [source.name for source in load_classifier_run(classifier_run).data]
+    assert [name.split()[0] for name in sources[3:]] == credited
