@@ -38,8 +38,9 @@ def _request(
     role: RoleChoice | None = None,
     target: str | None = None,
 ) -> EngineRequest:
-    from edge_daemon.commands.engine import EngineRequest, compute_capability
+    from edge_daemon.commands.engine import EngineRequest
     from edge_daemon.commands.models import find_bundle
+    from edge_daemon.engines.nvidia.gpu import compute_capability
     from edge_daemon.engines.nvidia.opened import engine_folder
 
     return EngineRequest(

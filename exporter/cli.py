@@ -68,6 +68,24 @@ def verify(
 
 
 @app.command()
+def engine(
+    path: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle.")],
+    target: Annotated[
+        str, typer.Option("--for", help="Compute capability of the GPU, such as 8.6.")
+    ] = "8.6",
+    out: Annotated[
+        Path | None, typer.Option(help="Keep the engines in this folder [default: do not].")
+    ] = None,
+) -> None:
+    """Build every graph of BUNDLE with NVIDIA's own library; no GPU is needed."""
+    from edge_daemon.contract.bundle import load_bundle
+    from exporter.nvidia import build_all
+
+    for built in build_all(load_bundle(path), target, out):
+        typer.echo(str(built))
+
+
+@app.command()
 def diff(
     before: Annotated[Path, typer.Argument(metavar="A", help="Folder of a bundle.")],
     after: Annotated[Path, typer.Argument(metavar="B", help="Folder of another one.")],

@@ -105,7 +105,7 @@ def quantise(
                     "QuantizeBias": False,
                     "DedicatedQDQPair": False,
                     "OpTypesToExcludeOutputQuantization": _QUANTISED,
-                    "CalibStridedMinMax": _PICTURES_AT_ONCE,
+                    "CalibStridedMinMax": _stride(len(reader)),
                     "CalibPercentile": 99.999,
                 },
             )
@@ -164,6 +164,11 @@ class _Reader:
         picture = self._pictures[self._range[self._at]]
         self._at += 1
         return {self._name: picture}
+
+
+def _stride(pictures: int) -> int:
+    """How many pictures go through the calibration together; it has to divide their number."""
+    return next(n for n in range(_PICTURES_AT_ONCE, 0, -1) if pictures % n == 0)
 
 
 def _single(batches: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:

@@ -6,7 +6,6 @@ minutes spent before the microscope is switched on, or wants to know what is the
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -145,14 +144,6 @@ def prune(bundle: Bundle, folder: Path, console: Console) -> list[Path]:
         console.print(f"deleted {path.name}", highlight=False, soft_wrap=True, markup=False)
     console.print(f"{len(keep)} engines kept, {len(gone)} files deleted", highlight=False)
     return gone
-
-
-def compute_capability(text: str) -> tuple[int, int]:
-    """``8.6`` as (8, 6). Raises :class:`ConfigError`."""
-    found = re.fullmatch(r"(\d+)\.(\d)", text)
-    if found is None:
-        raise ConfigError(f"--for {text}: give a compute capability such as 8.6")
-    return int(found[1]), int(found[2])
 
 
 def _filled(bundle: Bundle) -> tuple[RoleName, ...]:

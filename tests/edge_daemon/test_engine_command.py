@@ -11,6 +11,7 @@ from rich.console import Console
 from edge_daemon.commands import engine as command
 from edge_daemon.commands.engine import EngineRequest
 from edge_daemon.contract.bundle import load_bundle
+from edge_daemon.engines.nvidia.gpu import compute_capability
 from edge_daemon.engines.options import EngineOptions
 from edge_daemon.errors import BundleError, ConfigError, EngineError
 from tests.edge_daemon.tiny_bundle import write_tiny_bundle
@@ -127,10 +128,10 @@ def test_an_engine_that_fails_its_golden_set_ends_the_build(desk, gpu_machine):
 
 @pytest.mark.parametrize(("text", "found"), [("8.6", (8, 6)), ("12.0", (12, 0))])
 def test_a_compute_capability_is_major_and_minor(text, found):
-    assert command.compute_capability(text) == found
+    assert compute_capability(text) == found
 
 
 @pytest.mark.parametrize("text", ["8", "sm86", "8.6.1", ""])
 def test_what_is_none_is_told(text):
     with pytest.raises(ConfigError, match=r"give a compute capability such as 8\.6"):
-        command.compute_capability(text)
+        compute_capability(text)

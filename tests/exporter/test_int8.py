@@ -177,6 +177,13 @@ def test_what_shall_stay_in_float_does(bundle: Path, tmp_path: Path) -> None:
     assert "QuantizeLinear" not in nodes  # one convolution is all there is
 
 
+def test_any_number_of_pictures_calibrates(bundle: Path, tmp_path: Path) -> None:
+    odd = RenderedCells(pictures=53)
+    file = tmp_path / "odd.onnx"
+    quantise(bundle / "classifier.fp32.onnx", file, odd, Int8Recipe("minmax"))
+    assert file.exists()
+
+
 def test_too_few_pictures_are_no_calibration(bundle: Path, tmp_path: Path) -> None:
     few = RenderedCells(pictures=20)
     with pytest.raises(ExportError, match=r"20 pictures are too few .*50 are needed"):

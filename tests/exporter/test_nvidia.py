@@ -14,14 +14,17 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from edge_daemon.contract.bundle import load_bundle
 from edge_daemon.contract.roles import ClassifierRole, DetectorRole
 from edge_daemon.engines.nvidia.build_settings import BuildSettings
 from edge_daemon.engines.nvidia.builder import build_engine
 from edge_daemon.engines.nvidia.gpu import GpuInfo
 from edge_daemon.engines.nvidia.library import NvidiaLibrary, load_library
 from edge_daemon.errors import EngineError
+from exporter.errors import ExportError
 from exporter.fp16 import halve
 from exporter.int8 import LEAST_PICTURES, Int8Recipe, quantise
+from exporter.nvidia import build_all
 from exporter.onnx_graph import export_graph
 from exporter.rendered import proofs_for, rendered_inputs
 from exporter.signature import RoleSpec
@@ -125,3 +128,23 @@ def test_a_file_that_is_no_graph_is_one_line(library: NvidiaLibrary, tmp_path: P
     with pytest.raises(EngineError, match="cannot read") as told:
         build_engine(library, file, RTX_3060, QUICKLY)
     assert "\n" not in str(told.value)
+
+
+def test_every_graph_of_a_bundle_is_built_and_kept_where_asked(
+    small_bundle: Path, tmp_path: Path
+) -> None:
+    built = list(build_all(load_bundle(small_bundle), "8.6", tmp_path / "engines"))
+    assert [(one.role, one.precision) for one in built] == [
+        ("detector", "fp32"),
+        ("classifier", "fp32"),
+    ]
+    for one in built:
+        file = tmp_path / "engines" / f"{one.role}.{one.precision}.engine"
+        assert file.stat().st_size == one.size_bytes
+    assert "built by TensorRT for RTX" in str(built[0])
+
+
+def test_a_folder_that_cannot_be_written_is_told(small_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ExportError, match=r"cannot write .*; name another --out"):
+        next(build_all(load_bundle(small_bundle), "8.6", tmp_path / "file"))

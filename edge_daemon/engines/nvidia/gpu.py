@@ -6,6 +6,7 @@ and threads can be tested where there is no GPU. A GPU belongs to the thread tha
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_daemon.engines.base import Array
+from edge_daemon.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,14 @@ class GpuInfo:
     compute_capability: tuple[int, int]
     """Major and minor version of the architecture, such as (8, 7) for Orin."""
     memory_bytes: int
+
+
+def compute_capability(text: str) -> tuple[int, int]:
+    """``8.6`` as (8, 6). Raises :class:`ConfigError`."""
+    found = re.fullmatch(r"(\d+)\.(\d)", text)
+    if found is None:
+        raise ConfigError(f"--for {text}: give a compute capability such as 8.6")
+    return int(found[1]), int(found[2])
 
 
 class Mark(Protocol):

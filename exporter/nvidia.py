@@ -1,0 +1,78 @@
+"""Every graph of a bundle through NVIDIA's parser and builder, on a machine without a GPU.
+
+TensorRT for RTX builds for a GPU that is not here, by the same API and from the same strongly typed
+graphs as TensorRT on a Jetson. What it refuses would be refused at the microscope; what it builds
+runs on RTX cards only, so nothing of it is kept unless a folder is named.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_daemon.contract.bundle import PRECISIONS, ROLES, Bundle, RoleName
+from edge_daemon.contract.roles import Precision
+from edge_daemon.engines.nvidia.build_settings import BuildSettings
+from edge_daemon.engines.nvidia.builder import build_engine
+from edge_daemon.engines.nvidia.gpu import GpuInfo, compute_capability
+from edge_daemon.engines.nvidia.library import load_library
+from exporter.errors import ExportError
+
+
+@dataclass(frozen=True)
+class BuiltEngine:
+    """One graph that NVIDIA's library took."""
+
+    role: RoleName
+    precision: Precision
+    size_bytes: int
+    build_s: float
+    library: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.role} {self.precision}: built by {self.library} in {self.build_s:.1f} s, "
+            f"{self.size_bytes / 1e6:.1f} MB"
+        )
+
+
+def build_all(bundle: Bundle, target: str, out: Path | None = None) -> Iterator[BuiltEngine]:
+    """Build the engines of all roles and precisions, into ``out`` if it is given.
+
+    ``target`` is the compute capability of the GPU, such as ``8.6``.
+
+    Raises:
+        ConfigError: ``target`` is none.
+        EngineError: the library is not installed, does not know the GPU, or refuses a graph,
+            naming operator and layer.
+        ExportError: ``out`` cannot be written.
+    """
+    library = load_library("tensorrt_rtx")
+    gpu = GpuInfo(f"compute capability {target}", compute_capability(target), 0)
+    for role in ROLES:
+        models = getattr(bundle.manifest.roles, role)
+        for precision in PRECISIONS if models is not None else ():
+            if precision not in models.models:
+                continue
+            started = time.monotonic()
+            file = bundle.model(role, precision)
+            engine, _ = build_engine(
+                library, file, gpu, BuildSettings(), exact_fp32=precision == "fp32"
+            )
+            if out is not None:
+                _write(out / f"{role}.{precision}.engine", engine)
+            spent_s = time.monotonic() - started
+            yield BuiltEngine(role, precision, len(engine), spent_s, str(library))
+
+
+def _write(file: Path, engine: bytes) -> None:
+    partial = file.with_name(file.name + ".partial")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(engine)
+        partial.replace(file)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise ExportError(f"cannot write {file}: {error.strerror}; name another --out") from error
