@@ -132,6 +132,26 @@ def judge(
         typer.echo(str(judged))
 
 
+@app.command()
+def roofline(
+    path: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle.")],
+    out: Annotated[
+        Path | None, typer.Option(help="HTML page with charts, sources and assumptions.")
+    ] = None,
+) -> None:
+    """Say what BUNDLE takes at least on Jetson Orin: operations, bytes, frames a second."""
+    from exporter.roofline.frames import count_bundle
+    from exporter.roofline.tables import terminal_text
+
+    costs = count_bundle(path)
+    typer.echo(terminal_text(costs))
+    if out is not None:
+        from exporter.roofline.page import write_page
+
+        write_page(costs, out)
+        typer.echo(f"\n{out}")
+
+
 def _show(progress: Progress, bar: TaskID, done: int, _fields: int) -> None:
     progress.update(bar, completed=done)
 

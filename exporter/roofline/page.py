@@ -1,0 +1,69 @@
+"""The roofline as one HTML file that fetches nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import trainer.report
+from edge_daemon import __version__
+from exporter.errors import ExportError
+from exporter.roofline import tables
+from exporter.roofline.charts import CELLS_SHOWN, roofline_chart
+from exporter.roofline.devices import ORIN_NANO, SOURCES
+from exporter.roofline.frames import CELLS, BundleCosts
+from exporter.roofline.public_points import fractions, kernel_costs
+
+_HERE = Path(__file__).parent
+_STYLE = Path(trainer.report.__path__[0]) / "page.css"
+"""One look for all pages of the house."""
+
+
+def write_page(costs: BundleCosts, file: Path) -> None:
+    """Write the page to ``file``.
+
+    Raises:
+        ExportError: it cannot be written there.
+    """
+    page = render_page(costs)
+    try:
+        file.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise ExportError(f"the page cannot be written to {file}: {error.strerror}") from error
+
+
+def render_page(costs: BundleCosts) -> str:
+    """The whole page."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    shipped = costs.shipped_choice()
+    reached = fractions()
+    return environment.get_template("page.html.jinja").render(
+        style=_STYLE.read_text(encoding="utf-8"),
+        version=__version__,
+        costs=costs,
+        disclaimer=tables.DISCLAIMER,
+        chart=roofline_chart(shipped),
+        cells=CELLS,
+        cells_shown=CELLS_SHOWN,
+        lowest=min(reached),
+        highest=max(reached),
+        kernel_costs=kernel_costs(),
+        frames=tables.frames_table(costs),
+        bounds=tables.bounds_table(costs),
+        networks=tables.networks_table(costs),
+        slowest=[
+            tables.slowest_table(shipped.detector, 1, ORIN_NANO),
+            tables.slowest_table(shipped.classifier, CELLS_SHOWN, ORIN_NANO),
+        ],
+        points=tables.points_table(),
+        peaks=tables.peaks_table(),
+        devices=tables.devices_table(),
+        sources=SOURCES,
+    )
