@@ -4,12 +4,16 @@ Post-training quantisation by ONNX Runtime (Jacob et al. 2018, arXiv:1712.05877)
 output channel, activations per tensor, both symmetric, which is what TensorRT's parser and
 OpenVINO run natively. What a graph answers with, its last convolutions and all behind them, stays
 in float: a step of one 127th of the range there would be a step of every score.
+
+Calibration is what costs; so it is done once, for everything that may be quantised, and any mix of
+INT8 and float is cut out of its result.
 """
 
 from __future__ import annotations
 
+import copy
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,22 +28,6 @@ Calibrator = Literal["minmax", "percentile"]
 """How the range of an activation is chosen: all that was seen, or all but the rarest thousandth of
 a percent at either end."""
 
-
-@dataclass(frozen=True)
-class Int8Recipe:
-    """One way to make INT8 of a graph."""
-
-    calibrator: Calibrator
-    float_convolutions: int = 0
-    """How many convolutions from the input on stay in float: those at full resolution, where an
-    error of rounding travels through all that follows."""
-
-    def __str__(self) -> str:
-        if not self.float_convolutions:
-            return self.calibrator
-        return f"{self.calibrator}, the first {self.float_convolutions} convolutions in float"
-
-
 LEAST_PICTURES = 50
 """With fewer, the range of an activation is a matter of luck."""
 
@@ -48,22 +36,45 @@ _PICTURES_AT_ONCE = 4
 _QUANTISED = ["Conv", "Gemm", "Add", "MaxPool", "AveragePool", "GlobalAveragePool"]
 
 
-def quantise(
-    source: Path,
-    file: Path,
-    pictures: Iterable[NDArray[np.uint8]],
-    recipe: Int8Recipe,
-    *,
-    digest: str,
-) -> None:
-    """Write ``source``, a float32 graph of one input, to ``file`` with INT8 arithmetic.
+@dataclass(frozen=True, eq=False)
+class Quantised:
+    """A graph with everything in INT8 that may be, and what it was made of."""
+
+    float32: onnx.ModelProto
+    """The graph as it was calibrated: batch norms folded, the same names."""
+    int8: onnx.ModelProto
+    nodes: tuple[str, ...]
+    """Names of the nodes that read quantised inputs, from the input of the graph on."""
+
+    def mixed(self, in_float: Collection[str]) -> onnx.ModelProto:
+        """The graph with the nodes ``in_float`` left in float32.
+
+        Raises:
+            ExportError: one of them is not quantised here.
+        """
+        unknown = sorted(set(in_float) - set(self.nodes))
+        if unknown:
+            raise ExportError(f"{unknown[0]} is no quantised node of this graph")
+        model = copy.deepcopy(self.int8)
+        original = {node.name: node for node in self.float32.graph.node}
+        for node in model.graph.node:
+            if node.name in in_float:
+                node.input[:] = original[node.name].input
+        _only_what_is_read(model.graph, self.float32.graph)
+        return model
+
+
+def calibrate(
+    source: Path, pictures: Iterable[NDArray[np.uint8]], calibrator: Calibrator, *, digest: str
+) -> Quantised:
+    """Quantise all of ``source`` that may be.
 
     Args:
-        source: ONNX file, as :func:`exporter.onnx_graph.export_graph` writes it.
-        file: where to write; replaced only when the quantised graph is sound.
+        source: ONNX file in float32 of one input, as :func:`exporter.onnx_graph.export_graph`
+            writes it.
         pictures: batches for calibration, uint8 ``[N, H, W, 3]``, as the daemon makes them.
-        recipe: how ranges are chosen, and what stays in float.
-        digest: names the list of pictures; it goes into the file.
+        calibrator: how the ranges of activations are chosen.
+        digest: names the list of pictures; it goes into the graph.
 
     Raises:
         ExportError: too few pictures, or the graph cannot be quantised.
@@ -76,29 +87,28 @@ def quantise(
         "minmax": CalibrationMethod.MinMax,
         "percentile": CalibrationMethod.Percentile,
     }
-    partial = file.with_name(file.name + ".partial")
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            prepared = Path(scratch) / "prepared.onnx"
+            prepared, written = Path(scratch) / "prepared.onnx", Path(scratch) / "int8.onnx"
             quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
             model = onnx.load(prepared)
             reader = _Reader(model.graph.input[0].name, pictures)
             if len(reader) < LEAST_PICTURES:
                 raise ExportError(
-                    f"{file.name}: {len(reader)} pictures are too few to calibrate with, "
+                    f"{source.name}: {len(reader)} pictures are too few to calibrate with, "
                     f"{LEAST_PICTURES} are needed: give more training data"
                 )
             quantize_static(
                 str(prepared),
-                str(partial),
+                str(written),
                 reader,
                 quant_format=QuantFormat.QDQ,
                 per_channel=True,
                 activation_type=QuantType.QInt8,
                 weight_type=QuantType.QInt8,
                 op_types_to_quantize=_QUANTISED,
-                nodes_to_exclude=_in_float(model.graph, recipe),
-                calibrate_method=methods[recipe.calibrator],
+                nodes_to_exclude=sorted(answering_nodes(model.graph)),
+                calibrate_method=methods[calibrator],
                 extra_options={
                     "ActivationSymmetric": True,
                     "WeightSymmetric": True,
@@ -109,13 +119,32 @@ def quantise(
                     "CalibPercentile": 99.999,
                 },
             )
-        _tidy(partial, source, f"{recipe}; sha256:{digest}")
-        partial.replace(file)
+            int8 = onnx.load(written)
     except ExportError:
         raise
     except Exception as error:  # ONNX Runtime raises whatever the operator at fault raises
         cause = " ".join(str(error).split())[:300]
         raise ExportError(f"{source.name} cannot be quantised: {cause}") from error
+    _tidy(int8, onnx.load(source), f"{calibrator}; sha256:{digest}")
+    dequantised = {node.output[0] for node in int8.graph.node if node.op_type == "DequantizeLinear"}
+    nodes = tuple(node.name for node in int8.graph.node if dequantised.intersection(node.input))
+    return Quantised(model, int8, nodes)
+
+
+def write_int8(model: onnx.ModelProto, file: Path) -> None:
+    """Write a quantised graph; the same weights and pictures give the same bytes.
+
+    Raises:
+        ExportError: ``onnx.checker`` refuses it.
+    """
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(f"onnx.checker refuses {file.name}: {error}") from error
+    partial = file.with_name(file.name + ".partial")
+    try:
+        partial.write_bytes(model.SerializeToString(deterministic=True))
+        partial.replace(file)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -137,9 +166,20 @@ def answering_nodes(graph: onnx.GraphProto) -> set[str]:
     return {node.name for node in graph.node} - followed
 
 
-def _in_float(graph: onnx.GraphProto, recipe: Int8Recipe) -> list[str]:
-    convolutions = [node.name for node in graph.node if node.op_type == "Conv"]
-    return sorted({*answering_nodes(graph), *convolutions[: recipe.float_convolutions]})
+def _only_what_is_read(graph: onnx.GraphProto, float32: onnx.GraphProto) -> None:
+    """Drop what nobody reads, and take the constants that are missing from ``float32``."""
+    answers = {output.name for output in graph.output}
+    while True:
+        read = {name for node in graph.node for name in node.input} | answers
+        unread = [node for node in graph.node if not read.intersection(node.output)]
+        if not unread:
+            break
+        for node in unread:
+            graph.node.remove(node)
+    for tensor in [one for one in graph.initializer if one.name not in read]:
+        graph.initializer.remove(tensor)
+    held = {tensor.name for tensor in graph.initializer}
+    graph.initializer.extend(tensor for tensor in float32.initializer if tensor.name in read - held)
 
 
 class _Reader:
@@ -177,12 +217,8 @@ def _single(batches: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]
             yield batch[index : index + 1]
 
 
-def _tidy(file: Path, source: Path, calibration: str) -> None:
-    """The metadata of ``source`` with another precision, and nothing that tells where it was made.
-
-    The same weights and pictures give the same bytes.
-    """
-    model, original = onnx.load(file), onnx.load(source)
+def _tidy(model: onnx.ModelProto, original: onnx.ModelProto, calibration: str) -> None:
+    """The metadata of the original with another precision; nothing that tells where it was made."""
     model.producer_name, model.producer_version = original.producer_name, original.producer_version
     model.ClearField("metadata_props")
     for entry in original.metadata_props:
@@ -191,5 +227,3 @@ def _tidy(file: Path, source: Path, calibration: str) -> None:
     model.metadata_props.add(key="leukoedge.calibration", value=calibration)
     model.ClearField("doc_string")
     del model.graph.value_info[:]
-    onnx.checker.check_model(model, full_check=True)
-    file.write_bytes(model.SerializeToString(deterministic=True))

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
+import onnx
+
 from edge_daemon.contract.bundle import RoleName
+from exporter.errors import ExportError
 from exporter.examples import Examples
 from exporter.fp16 import halve
 from exporter.gate import Measured, Verdict
-from exporter.int8 import Int8Recipe, quantise
+from exporter.int8 import Calibrator, calibrate, write_int8
 from exporter.reference import ReferenceSession
+from exporter.sensitivity import Sensitivity, sensitivities
 
-RECIPES = (Int8Recipe("minmax"), Int8Recipe("minmax", 5), Int8Recipe("percentile", 5))
-"""Tried in this order, the fastest first. In EfficientNet-Lite0 the first five convolutions are the
-stem, the first stage, and the widening at half the input's resolution behind it."""
+CALIBRATORS: tuple[Calibrator, ...] = ("minmax", "percentile")
+IN_FLOAT = (0, 3, 6, 12)
+"""How many layers stay in float, the most sensitive first; tried in this order with each
+calibrator, until one passes the gate."""
 
 
 class Reduction:
@@ -43,23 +48,40 @@ class Reduction:
     def to_int8(self, file: Path) -> Verdict:
         """Write INT8 into ``file``, what is not quantised in float16.
 
-        The verdict of the first recipe that passes the gate; when none does, ``file`` is not
-        there, and the verdict is that of the last one.
+        The verdict of the first mix that passes the gate; when none does, ``file`` is not there,
+        and the verdict is that of the last one.
 
         Raises:
             ExportError: the graph cannot be quantised, or there are too few pictures.
         """
-        digest = self._examples.calibration_digest()
-        for recipe in RECIPES:
+        verdict = None
+        for recipe, model in self._mixes():
             with tempfile.TemporaryDirectory() as scratch:
                 quantised = Path(scratch) / file.name
-                pictures = self._examples.calibration()
-                quantise(self._source, quantised, pictures, recipe, digest=digest)
+                write_int8(model, quantised)
                 halve(quantised, file, keep_answers=self._keeps_answers)
-            verdict = self._judged("int8", str(recipe), file)
+            verdict = self._judged("int8", recipe, file)
             if verdict.passed:
                 break
+        if verdict is None:
+            raise ExportError(f"{self._source.name} has nothing that can be quantised")
         return verdict
+
+    def _mixes(self) -> Iterator[tuple[str, onnx.ModelProto]]:
+        """What to try, the fastest first: how it was made, and the graph."""
+        digest = self._examples.calibration_digest()
+        for calibrator in CALIBRATORS:
+            pictures = self._examples.calibration()
+            quantised = calibrate(self._source, pictures, calibrator, digest=digest)
+            ranked: tuple[Sensitivity, ...] = ()
+            for count in IN_FLOAT:
+                if count >= len(quantised.nodes):
+                    break
+                if count and not ranked:
+                    ranked = sensitivities(quantised, self._examples.calibration())
+                kept = [one.node for one in ranked[:count]]
+                names = f", {count} of {len(quantised.nodes)} layers in float: {', '.join(kept)}"
+                yield calibrator + (names if kept else ""), quantised.mixed(kept)
 
     @property
     def _keeps_answers(self) -> bool:

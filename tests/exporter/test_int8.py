@@ -21,16 +21,16 @@ from exporter.bundle import verify_bundle, write_bundle
 from exporter.errors import ExportError
 from exporter.examples import Network
 from exporter.gate import Measured
-from exporter.int8 import Int8Recipe, answering_nodes
-from exporter.int8 import quantise as quantise_with
-from exporter.reduce import RECIPES
+from exporter.int8 import Quantised, answering_nodes, calibrate, write_int8
+from exporter.reduce import CALIBRATORS
+from exporter.reference import ReferenceSession
 from exporter.rendered import rendered_inputs
 from tests.exporter.small_models import CLASSIFIER, small_draft
 
 
-def quantise(source: Path, file: Path, pictures: RenderedCells, recipe: Int8Recipe) -> None:
+def quantised(source: Path, pictures: RenderedCells) -> Quantised:
     digest = pictures.calibration_digest()
-    quantise_with(source, file, pictures.calibration(), recipe, digest=digest)
+    return calibrate(source, pictures.calibration(), "minmax", digest=digest)
 
 
 class RenderedCells:
@@ -146,12 +146,7 @@ def test_the_graph_says_what_it_was_calibrated_with(bundle: Path) -> None:
 def test_the_same_pictures_give_the_same_bytes(bundle: Path, tmp_path: Path) -> None:
     files = [tmp_path / "one.onnx", tmp_path / "two.onnx"]
     for file in files:
-        quantise(
-            bundle / "classifier.fp32.onnx",
-            file,
-            RenderedCells(),
-            Int8Recipe("minmax"),
-        )
+        write_int8(quantised(bundle / "classifier.fp32.onnx", RenderedCells()).mixed(()), file)
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
@@ -165,27 +160,39 @@ def test_a_precision_that_loses_blasts_does_not_ship(tmp_path: Path) -> None:
     assert not (written.path / "classifier.int8.onnx").exists()
     assert not (written.path / "classifier.fp16.onnx").exists()
     refused = [line for line in told if "refused" in line]
-    assert len(refused) == 1 + len(RECIPES)  # float16, and each recipe of INT8
+    assert len(refused) == 1 + len(CALIBRATORS)  # float16, and INT8, which has but one layer
     assert "on_black.sensitivity falls from 0.9500 to 0.9400, 0.005 may be lost" in refused[0]
     assert "refused" in (written.path / "MODEL_CARD.md").read_text()
 
 
-def test_what_shall_stay_in_float_does(bundle: Path, tmp_path: Path) -> None:
+def test_what_shall_stay_in_float_does(bundle: Path) -> None:
+    """The classifier has two convolutions; the second one answers, so the first alone is INT8."""
+    one = quantised(bundle / "classifier.fp32.onnx", RenderedCells())
+    (only,) = one.nodes
+    operators = [node.op_type for node in one.mixed(()).graph.node]
+    assert operators.count("QuantizeLinear") == 1
+    mixed = one.mixed([only])
+    onnx.checker.check_model(mixed, full_check=True)
+    assert {"QuantizeLinear", "DequantizeLinear"}.isdisjoint(n.op_type for n in mixed.graph.node)
+    with pytest.raises(ExportError, match="nowhere is no quantised node"):
+        one.mixed(["nowhere"])
+
+
+def test_all_in_float_is_float(bundle: Path, tmp_path: Path) -> None:
     source = bundle / "classifier.fp32.onnx"
-    quantise(source, tmp_path / "a.onnx", RenderedCells(), Int8Recipe("minmax", 1))
-    nodes = [node.op_type for node in onnx.load(tmp_path / "a.onnx").graph.node]
-    assert "QuantizeLinear" not in nodes  # one convolution is all there is
+    one = quantised(source, RenderedCells())
+    write_int8(one.mixed(one.nodes), tmp_path / "float.onnx")
+    crops = rendered_inputs(CLASSIFIER, 4, 5)
+    wanted, found = (
+        ReferenceSession(file).run(crops)["logits"] for file in (source, tmp_path / "float.onnx")
+    )
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
-def test_any_number_of_pictures_calibrates(bundle: Path, tmp_path: Path) -> None:
-    odd = RenderedCells(pictures=53)
-    file = tmp_path / "odd.onnx"
-    quantise(bundle / "classifier.fp32.onnx", file, odd, Int8Recipe("minmax"))
-    assert file.exists()
+def test_any_number_of_pictures_calibrates(bundle: Path) -> None:
+    assert quantised(bundle / "classifier.fp32.onnx", RenderedCells(pictures=53)).nodes
 
 
-def test_too_few_pictures_are_no_calibration(bundle: Path, tmp_path: Path) -> None:
-    few = RenderedCells(pictures=20)
+def test_too_few_pictures_are_no_calibration(bundle: Path) -> None:
     with pytest.raises(ExportError, match=r"20 pictures are too few .*50 are needed"):
-        quantise(bundle / "classifier.fp32.onnx", tmp_path / "few.onnx", few, Int8Recipe("minmax"))
-    assert list(tmp_path.iterdir()) == []
+        quantised(bundle / "classifier.fp32.onnx", RenderedCells(pictures=20))
