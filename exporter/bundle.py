@@ -39,6 +39,7 @@ from edge_daemon.contract.roles import Precision
 from exporter.draft import BundleDraft, RoleDraft
 from exporter.errors import ExportError
 from exporter.gate import Verdict
+from exporter.gate_page import JudgedRole, write_gate_page
 from exporter.golden import GoldenDifference, compare_golden, golden_answers, write_golden
 from exporter.model_card import model_card
 from exporter.onnx_graph import Parity, export_graph
@@ -77,6 +78,7 @@ def write_bundle(
     *,
     force: bool = False,
     max_bytes: int = MAX_BYTES,
+    report: Path | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Bundle:
     """Write ``draft`` to ``out/<name>-<version>`` and return it, verified.
@@ -86,6 +88,7 @@ def write_bundle(
         out: folder of bundles; made when it is absent.
         force: replace a bundle of the same name and version.
         max_bytes: largest size of all files together.
+        report: where to write the gate's page, with pictures of the cells that were lost.
         tell: is given one line per step that is done.
 
     Raises:
@@ -102,7 +105,9 @@ def write_bundle(
             "with --force"
         )
     with _hidden_folder(out, draft.label) as folder:
-        _fill(folder, draft, tell)
+        judged = _fill(folder, draft, tell)
+        if report is not None:
+            write_gate_page(draft.label, judged, report)
         size = sum(file.stat().st_size for file in folder.iterdir())
         if size > max_bytes:
             raise ExportError(
@@ -151,12 +156,12 @@ def _proof(bundle: Bundle, role: RoleName, precision: Precision) -> ModelProof:
     return ModelProof(role, precision, file.stat().st_size, difference)
 
 
-def _fill(folder: Path, draft: BundleDraft, tell: Callable[[str], None]) -> None:
-    """Write every file of the bundle into ``folder``, the manifest last."""
+def _fill(folder: Path, draft: BundleDraft, tell: Callable[[str], None]) -> tuple[JudgedRole, ...]:
+    """Write every file of the bundle into ``folder``, the manifest last; what the gate said."""
     parities: dict[str, Parity] = {}
     golden: dict[str, NDArray[np.generic]] = {}
     models: Models = {}
-    verdicts: list[Verdict] = []
+    judged: list[JudgedRole] = []
     for role in draft.roles:
         file = folder / _model_name(role, "fp32")
         parities[file.name] = export_graph(
@@ -176,15 +181,17 @@ def _fill(folder: Path, draft: BundleDraft, tell: Callable[[str], None]) -> None
         for precision, reduce in steps.items():
             reduced = folder / _model_name(role, precision)
             verdict = reduce(reduced)
-            verdicts.append(verdict)
+            judged.append(JudgedRole(verdict, role.examples))
             if verdict.passed:
                 models[role.name][precision] = reduced.name
     write_golden(folder / GOLDEN, golden)
     if draft.data is not None:
         draft.data.write(folder / DATA_JSON)
+    verdicts = [one.verdict for one in judged]
     (folder / MODEL_CARD).write_text(model_card(draft, parities, verdicts), encoding="utf-8")
     files = {file.name: file_entry(file) for file in sorted(folder.iterdir())}
     write_manifest(folder, _manifest(draft, files, models, verdicts))
+    return tuple(judged)
 
 
 def _metadata(role: RoleDraft) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -43,6 +43,9 @@ def bundle(
             envvar="LEUKO_DATA", help="Real data for INT8, if not where the runs found it."
         ),
     ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write what the gate said as HTML, lost cells as pictures.")
+    ] = None,
     force: Annotated[bool, typer.Option(help="Replace a bundle of this name and version.")] = False,
     max_mb: Annotated[float, typer.Option(help="Refuse a larger bundle, in MB.", min=1)] = 30.0,
 ) -> None:
@@ -51,7 +54,9 @@ def bundle(
     from exporter.bundle import write_bundle
 
     draft = assemble(detector, classifier, second_opinion, name=name, version=version, data=data)
-    written = write_bundle(draft, out, force=force, max_bytes=round(max_mb * 1e6), tell=typer.echo)
+    written = write_bundle(
+        draft, out, force=force, max_bytes=round(max_mb * 1e6), report=report, tell=typer.echo
+    )
     typer.echo(f"{written.path}  {written.digest}")
 
 
@@ -83,6 +88,37 @@ def engine(
 
     for built in build_all(load_bundle(path), target, out):
         typer.echo(str(built))
+
+
+@app.command()
+def sensitivity(
+    path: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle.")],
+    data: Annotated[
+        Path, typer.Option(envvar="LEUKO_DATA", help="Folder with bccd, txl-pbc and cnmc2019.")
+    ],
+    role: Annotated[
+        Literal["detector", "classifier", "second_opinion"], typer.Option(help="Which network.")
+    ] = "detector",
+) -> None:
+    """Measure what INT8 does to every layer of a network of BUNDLE, on training pictures."""
+    from rich.progress import Progress
+
+    from edge_daemon.contract.bundle import load_bundle
+    from exporter.examples import examples_for
+    from exporter.int8 import calibrate
+    from exporter.sensitivity import sensitivities
+
+    bundle = load_bundle(path)
+    examples = examples_for(bundle.role(role).spec, data)
+    digest = examples.calibration_digest()
+    source = bundle.model(role, "fp32")
+    quantised = calibrate(source, examples.calibration(), "minmax", digest=digest)
+    with Progress(transient=True) as progress:
+        bar = progress.add_task(role, total=len(quantised.nodes))
+        found = sensitivities(quantised, examples.calibration(), partial(_show, progress, bar))
+    typer.echo("change of the answers, as a share of their deviation, by INT8 in one layer alone:")
+    for one in found:
+        typer.echo(one.line(found[0].share))
 
 
 @app.command()

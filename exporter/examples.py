@@ -22,7 +22,7 @@ from edge_daemon.vision.classify import judge_cells
 from edge_daemon.vision.detect import Detections, decode, letterbox
 from exporter.gate import Measured
 from trainer.data.boxes import overlaps
-from trainer.data.cnmc import CellRecord
+from trainer.data.cnmc import CellRecord, of_split, read_manifest
 from trainer.data.device_crops import crops_on_black, crops_on_fields
 from trainer.data.fields import FieldRecord, read_field_sets
 from trainer.data.smear_fields import real_fields
@@ -54,6 +54,21 @@ class Examples(Protocol):
 
     def measure(self, network: Network) -> Measured:
         """What a network is worth on held-out data."""
+
+    def picture(self, positive: str) -> NDArray[np.uint8]:
+        """What a positive of :meth:`measure` shows, RGB uint8 ``[H, W, 3]``, by its name."""
+
+
+def examples_for(spec: DetectorRole | ClassifierRole, data: Path) -> Examples:
+    """The examples of a role from a folder of ``bccd``, ``txl-pbc`` and ``cnmc2019``.
+
+    Raises:
+        DataError: a set is missing or cannot be read.
+    """
+    if isinstance(spec, DetectorRole):
+        return FieldExamples(data, spec)
+    records = read_manifest(data / "cnmc2019")
+    return CellExamples(data, spec, of_split(records, "train"), of_split(records, "val"))
 
 
 class FieldExamples:
@@ -89,6 +104,19 @@ class FieldExamples:
             for record, cells in zip(field_set.records, found, strict=True):
                 positives |= self._found_white_cells(record, cells, field_set.name)
         return Measured(figures, frozenset(positives))
+
+    def picture(self, positive: str) -> NDArray[np.uint8]:
+        """See :class:`Examples`: the marked white cell and half its size around it."""
+        where, _, number = positive.rpartition(" white cell ")
+        set_name, _, file = where.rpartition("/")
+        (field_set,) = (one for one in self._held_out if one.name == set_name)
+        (record,) = (one for one in field_set.records if one.image.name == file)
+        white = record.boxes[record.kinds == self._role.kinds.index("wbc")]
+        x0, y0, x1, y1 = white[int(number)]
+        margin = 0.5 * max(x1 - x0, y1 - y0)
+        rows = slice(max(0, round(y0 - margin)), round(y1 + margin))
+        columns = slice(max(0, round(x0 - margin)), round(x1 + margin))
+        return record.read()[rows, columns]
 
     def _detected(self, network: Network, record: FieldRecord) -> Detections:
         pixels = record.read()
@@ -147,6 +175,13 @@ class CellExamples:
             verdicts = judge_cells(said["logits"], self._role, said.get("novelty"))
             labels |= dict(zip(names, verdicts.labels, strict=True))
         return Measured(figures, frozenset(positives), labels)
+
+    def picture(self, positive: str) -> NDArray[np.uint8]:
+        """See :class:`Examples`: the crop as the network was shown it."""
+        file, _, shown = positive.rpartition(" ")
+        self._crops = self._crops or self._shown(self._held_out, "val", seed=1)
+        names = [record.file for record in self._held_out]
+        return self._crops[shown][names.index(file)]
 
     def _shown(self, records: Sequence[CellRecord], split: str, seed: int) -> dict[str, Pictures]:
         role = self._role

@@ -56,7 +56,7 @@ class Verdict:
         lines = [
             f"{name} falls from {before:.4f} to {after:.4f}, {limits[kind]:g} may be lost"
             for name, before, after in self.rows
-            if (kind := _kind(name)) in limits and not before - after <= limits[kind]
+            if (kind := kind_of_figure(name)) in limits and not before - after <= limits[kind]
         ]
         least, agreement = LEAST_AGREEMENT.get(self.precision), self.agreement
         if least is not None and agreement is not None and not agreement >= least:
@@ -79,7 +79,9 @@ class Verdict:
     @property
     def passed(self) -> bool:
         """Whether it may ship. Nothing measured is no pass."""
-        judged = any(_kind(name) in LIMITS[self.precision] for name in self.float32.figures)
+        judged = any(
+            kind_of_figure(name) in LIMITS[self.precision] for name in self.float32.figures
+        )
         return judged and not self.refusals
 
     @property
@@ -111,5 +113,6 @@ class Verdict:
         return f"{head}: refused: {'; '.join(self.refusals) or 'nothing was measured'}; {cells}"
 
 
-def _kind(name: str) -> str:
+def kind_of_figure(name: str) -> str:
+    """What a figure measures: the last part of its name."""
     return name.rpartition(".")[2]

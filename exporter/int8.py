@@ -126,6 +126,7 @@ def calibrate(
         cause = " ".join(str(error).split())[:300]
         raise ExportError(f"{source.name} cannot be quantised: {cause}") from error
     _tidy(int8, onnx.load(source), f"{calibrator}; sha256:{digest}")
+    _answer_in_float(int8.graph, model.graph)
     dequantised = {node.output[0] for node in int8.graph.node if node.op_type == "DequantizeLinear"}
     nodes = tuple(node.name for node in int8.graph.node if dequantised.intersection(node.input))
     return Quantised(model, int8, nodes)
@@ -164,6 +165,20 @@ def answering_nodes(graph: onnx.GraphProto) -> set[str]:
             followed.add(node.name)
             waiting.extend(node.input)
     return {node.name for node in graph.node} - followed
+
+
+def _answer_in_float(graph: onnx.GraphProto, float32: onnx.GraphProto) -> None:
+    """Let what makes the answers read features as they are.
+
+    The quantiser hands the rounded feature to all who read it, once a convolution reads it rounded;
+    a classifier's statistics would be taken of steps.
+    """
+    original = {node.name: node for node in float32.node}
+    answering = answering_nodes(float32)
+    for node in graph.node:
+        if node.name in answering:
+            node.input[:] = original[node.name].input
+    _only_what_is_read(graph, float32)
 
 
 def _only_what_is_read(graph: onnx.GraphProto, float32: onnx.GraphProto) -> None:

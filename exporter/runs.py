@@ -67,7 +67,7 @@ def load_detector_run(folder: Path, data: Path | None = None) -> TrainedRun:
         ExportError: the figures are missing or belong to other weights.
     """
     require_run_folder(folder)
-    from exporter.examples import FieldExamples
+    from exporter.examples import examples_for
     from trainer.detector.saved import load_detector
     from trainer.models.detector import DetectorGraph
     from trainer.training.run_folder import BEST
@@ -81,7 +81,7 @@ def load_detector_run(folder: Path, data: Path | None = None) -> TrainedRun:
         )
     config = _config(folder, data)
     pasted = (C_NMC,) if config.get("cut_out_cells") else ()
-    examples = FieldExamples(_data(config), spec) if _is_at_hand(config) else None
+    examples = examples_for(spec, _data(config)) if _is_at_hand(config) else None
     graph = DetectorGraph(detector)
     return TrainedRun(
         role=RoleDraft("detector", spec, graph, flattened(figures), examples),
@@ -108,8 +108,7 @@ def load_classifier_run(
         ExportError: the figures are missing or older than the weights.
     """
     require_run_folder(folder)
-    from exporter.examples import CellExamples
-    from trainer.data.cnmc import of_split, read_manifest
+    from exporter.examples import examples_for
     from trainer.models.classifier import load_classifier
     from trainer.training.run_folder import BEST
 
@@ -134,11 +133,7 @@ def load_classifier_run(
             "split of the manifest: leave fold out of the settings"
         )
     groups = _train_groups(config)
-    examples = None
-    if _is_at_hand(config):
-        records = read_manifest(_data(config) / "cnmc2019")
-        seen, unseen = of_split(records, "train"), of_split(records, "val")
-        examples = CellExamples(_data(config), spec, seen, unseen)
+    examples = examples_for(spec, _data(config)) if _is_at_hand(config) else None
     return TrainedRun(
         role=RoleDraft(role, spec, graph, flattened(shown), examples),
         finished=_modified(weights),

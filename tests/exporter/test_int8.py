@@ -137,6 +137,47 @@ def test_what_reads_features_stays_in_float_whatever_it_adds(tmp_path: Path) -> 
     assert answering_nodes(graph) == {"second", "spread", "joined"}
 
 
+def test_a_feature_that_is_rounded_for_a_convolution_is_whole_for_the_answer(
+    tmp_path: Path,
+) -> None:
+    """ONNX Runtime's quantiser hands the rounded tensor to everybody who reads it."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes = [
+        helper.make_node("Cast", ["image"], ["x"], name="cast", to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["x"], ["planes"], name="turn", perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["planes", "w"], ["a"], name="first"),
+        helper.make_node("Conv", ["a", "v"], ["b"], name="second"),
+        helper.make_node("Conv", ["b", "v"], ["c"], name="third"),
+        helper.make_node("ReduceMean", ["a", "axes"], ["mean"], name="mean", keepdims=1),
+        helper.make_node("Add", ["c", "mean"], ["y"], name="joined"),
+    ]
+    constants = {
+        "w": np.ones((2, 3, 1, 1), np.float32),
+        "v": np.ones((2, 2, 1, 1), np.float32),
+        "axes": np.array([2, 3], np.int64),
+    }
+    graph = helper.make_graph(
+        nodes,
+        "shared",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", 8, 8, 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 2, 8, 8])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    file = tmp_path / "shared.onnx"
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9), file
+    )
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 256, (60, 8, 8, 3), dtype=np.uint8)]
+    one = calibrate(file, pictures, "minmax", digest="ab" * 32)
+    assert one.nodes == ("first", "second")
+    (mean,) = (node for node in one.int8.graph.node if node.name == "mean")
+    (second,) = (node for node in one.int8.graph.node if node.name == "second")
+    assert mean.input[0] == "a"
+    assert second.input[0] != "a"
+
+
 def test_the_graph_says_what_it_was_calibrated_with(bundle: Path) -> None:
     told = {e.key: e.value for e in onnx.load(bundle / "classifier.int8.onnx").metadata_props}
     assert told["leukoedge.precision"] == "int8"
