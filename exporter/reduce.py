@@ -19,7 +19,7 @@ from exporter.reference import ReferenceSession
 from exporter.sensitivity import Sensitivity, sensitivities
 
 CALIBRATORS: tuple[Calibrator, ...] = ("minmax", "percentile")
-IN_FLOAT = (0, 3, 6, 12)
+IN_FLOAT = (0, 1, 3, 6, 12)
 """How many layers stay in float, the most sensitive first; tried in this order with each
 calibrator, until one passes the gate."""
 
