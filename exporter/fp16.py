@@ -2,8 +2,8 @@
 
 TensorRT 11 has no precision flags any more: what shall be computed in float16 must be float16 in
 the graph. Inputs and outputs keep their types. What a graph answers with stays in float32 wherever
-it is a sum, a spread or a logarithm of features (see :func:`exporter.int8.answering_nodes`): those
-are small differences of large numbers. Of an INT8 graph it is all that is not quantised.
+it is a sum, a spread or a logarithm of features (:func:`exporter.graphs.answering_nodes`): those are
+small differences of large numbers. Of an INT8 graph it is all that is not quantised.
 
 The rewriting is ONNX Runtime's; it wraps every node that stays in float32 into casts of its own, so
 that float32 would travel between two such nodes, and from the last one to the answer, as float16.
@@ -18,7 +18,7 @@ from pathlib import Path
 import onnx
 
 from exporter.errors import ExportError
-from exporter.int8 import answering_nodes
+from exporter.graphs import answering_nodes, drop_unread, write_graph
 
 _FLOAT, _FLOAT16 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 _IN_FLOAT16 = frozenset({"Conv", "Clip", "Relu"})
@@ -47,16 +47,10 @@ def halve(source: Path, file: Path, *, keep_answers: bool) -> None:
         _without_detours(halved.graph)
         _in_order(halved.graph)
         _say_precision(halved, onnx.load(source, load_external_data=False))
-        onnx.checker.check_model(halved, full_check=True)
     except Exception as error:  # ONNX Runtime and onnx raise whatever the operator at fault raises
         cause = " ".join(str(error).split())[:300]
         raise ExportError(f"{source.name} cannot be written in float16: {cause}") from error
-    partial = file.with_name(file.name + ".partial")
-    try:
-        partial.write_bytes(halved.SerializeToString(deterministic=True))
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_graph(halved, file)
 
 
 def _kept_nodes(graph: onnx.GraphProto) -> list[str]:
@@ -82,7 +76,7 @@ def _without_detours(graph: onnx.GraphProto) -> None:
     for answer in {output.name for output in graph.output} & set(direct):
         _rename(graph, _origin(answer, direct), answer)
         graph.node.remove(casts[answer])
-    _drop_unread(graph)
+    drop_unread(graph)
 
 
 def _origin(name: str, direct: Mapping[str, str]) -> str:
@@ -97,18 +91,6 @@ def _rename(graph: onnx.GraphProto, name: str, new: str) -> None:
             for index, one in enumerate(names):
                 if one == name:
                     names[index] = new
-
-
-def _drop_unread(graph: onnx.GraphProto) -> None:
-    """Nodes whose outputs nobody reads, again and again until there is none."""
-    answers = {output.name for output in graph.output}
-    while True:
-        read = {name for node in graph.node for name in node.input} | answers
-        unread = [node for node in graph.node if not read.intersection(node.output)]
-        if not unread:
-            return
-        for node in unread:
-            graph.node.remove(node)
 
 
 def _in_order(graph: onnx.GraphProto) -> None:

@@ -23,6 +23,7 @@ import onnx
 from numpy.typing import NDArray
 
 from exporter.errors import ExportError
+from exporter.graphs import answering_nodes, drop_unread
 
 Calibrator = Literal["minmax", "percentile"]
 """How the range of an activation is chosen: all that was seen, or all but the rarest thousandth of
@@ -132,41 +133,6 @@ def calibrate(
     return Quantised(model, int8, nodes)
 
 
-def write_int8(model: onnx.ModelProto, file: Path) -> None:
-    """Write a quantised graph; the same weights and pictures give the same bytes.
-
-    Raises:
-        ExportError: ``onnx.checker`` refuses it.
-    """
-    try:
-        onnx.checker.check_model(model, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ExportError(f"onnx.checker refuses {file.name}: {error}") from error
-    partial = file.with_name(file.name + ".partial")
-    try:
-        partial.write_bytes(model.SerializeToString(deterministic=True))
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def answering_nodes(graph: onnx.GraphProto) -> set[str]:
-    """Names of the nodes that no convolution follows: those that make the answers.
-
-    The last convolutions of a detector; of a classifier all that reads its features: sums, spreads
-    and logarithms, to which a step of one 127th of a range can be all there is.
-    """
-    makers = {output: node for node in graph.node for output in node.output}
-    followed: set[str] = set()
-    waiting = [name for node in graph.node if node.op_type == "Conv" for name in node.input]
-    while waiting:
-        node = makers.get(waiting.pop())
-        if node is not None and node.name not in followed:
-            followed.add(node.name)
-            waiting.extend(node.input)
-    return {node.name for node in graph.node} - followed
-
-
 def _answer_in_float(graph: onnx.GraphProto, float32: onnx.GraphProto) -> None:
     """Let what makes the answers read features as they are.
 
@@ -183,16 +149,7 @@ def _answer_in_float(graph: onnx.GraphProto, float32: onnx.GraphProto) -> None:
 
 def _only_what_is_read(graph: onnx.GraphProto, float32: onnx.GraphProto) -> None:
     """Drop what nobody reads, and take the constants that are missing from ``float32``."""
-    answers = {output.name for output in graph.output}
-    while True:
-        read = {name for node in graph.node for name in node.input} | answers
-        unread = [node for node in graph.node if not read.intersection(node.output)]
-        if not unread:
-            break
-        for node in unread:
-            graph.node.remove(node)
-    for tensor in [one for one in graph.initializer if one.name not in read]:
-        graph.initializer.remove(tensor)
+    read = drop_unread(graph)
     held = {tensor.name for tensor in graph.initializer}
     graph.initializer.extend(tensor for tensor in float32.initializer if tensor.name in read - held)
 

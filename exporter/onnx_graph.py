@@ -19,6 +19,7 @@ import onnx
 from numpy.typing import NDArray
 
 from exporter.errors import ExportError
+from exporter.graphs import check_graph
 from exporter.reference import ReferenceSession
 from exporter.signature import (
     FREE_BATCH,
@@ -74,10 +75,7 @@ def export_graph(
     model = _stripped(_traced(graph, signature_of(spec)), metadata or {})
     check_signature(model, spec, f"the graph for {file.name}")
     check_input_is_cast(model, f"the graph for {file.name}")
-    try:
-        onnx.checker.check_model(model, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ExportError(f"onnx.checker refuses {file.name}: {error}") from error
+    check_graph(model, file.name)
     partial = file.with_name(file.name + ".partial")
     try:
         partial.write_bytes(model.SerializeToString(deterministic=True))

@@ -14,7 +14,8 @@ from exporter.errors import ExportError
 from exporter.examples import Examples
 from exporter.fp16 import halve
 from exporter.gate import Measured, Verdict
-from exporter.int8 import Calibrator, calibrate, write_int8
+from exporter.graphs import write_graph
+from exporter.int8 import Calibrator, calibrate
 from exporter.reference import ReferenceSession
 from exporter.sensitivity import Sensitivity, sensitivities
 
@@ -58,7 +59,7 @@ class Reduction:
         for recipe, model in self._mixes():
             with tempfile.TemporaryDirectory() as scratch:
                 quantised = Path(scratch) / file.name
-                write_int8(model, quantised)
+                write_graph(model, quantised)
                 halve(quantised, file, keep_answers=self._keeps_answers)
             verdict = self._judged("int8", recipe, file)
             if verdict.passed:

@@ -21,7 +21,8 @@ from exporter.bundle import verify_bundle, write_bundle
 from exporter.errors import ExportError
 from exporter.examples import Network
 from exporter.gate import Measured
-from exporter.int8 import Quantised, answering_nodes, calibrate, write_int8
+from exporter.graphs import answering_nodes, write_graph
+from exporter.int8 import Quantised, calibrate
 from exporter.reduce import CALIBRATORS
 from exporter.reference import ReferenceSession
 from exporter.rendered import rendered_inputs
@@ -187,7 +188,7 @@ def test_the_graph_says_what_it_was_calibrated_with(bundle: Path) -> None:
 def test_the_same_pictures_give_the_same_bytes(bundle: Path, tmp_path: Path) -> None:
     files = [tmp_path / "one.onnx", tmp_path / "two.onnx"]
     for file in files:
-        write_int8(quantised(bundle / "classifier.fp32.onnx", RenderedCells()).mixed(()), file)
+        write_graph(quantised(bundle / "classifier.fp32.onnx", RenderedCells()).mixed(()), file)
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
@@ -222,7 +223,7 @@ def test_what_shall_stay_in_float_does(bundle: Path) -> None:
 def test_all_in_float_is_float(bundle: Path, tmp_path: Path) -> None:
     source = bundle / "classifier.fp32.onnx"
     one = quantised(source, RenderedCells())
-    write_int8(one.mixed(one.nodes), tmp_path / "float.onnx")
+    write_graph(one.mixed(one.nodes), tmp_path / "float.onnx")
     crops = rendered_inputs(CLASSIFIER, 4, 5)
     wanted, found = (
         ReferenceSession(file).run(crops)["logits"] for file in (source, tmp_path / "float.onnx")

@@ -23,7 +23,8 @@ from edge_daemon.engines.nvidia.library import NvidiaLibrary, load_library
 from edge_daemon.errors import EngineError
 from exporter.errors import ExportError
 from exporter.fp16 import halve
-from exporter.int8 import LEAST_PICTURES, calibrate, write_int8
+from exporter.graphs import write_graph
+from exporter.int8 import LEAST_PICTURES, calibrate
 from exporter.nvidia import build_all
 from exporter.onnx_graph import export_graph
 from exporter.rendered import proofs_for, rendered_inputs
@@ -85,7 +86,7 @@ def precisions(exported: tuple[RoleSpec, Path]) -> dict[str, Path]:
     halve(source, files["fp16"], keep_answers=keep)
     files["int8"] = source.with_name("int8.onnx")
     quantised = source.with_name("quantised.onnx")
-    write_int8(calibrate(source, pictures(spec), "minmax", digest="ab" * 32).mixed(()), quantised)
+    write_graph(calibrate(source, pictures(spec), "minmax", digest="ab" * 32).mixed(()), quantised)
     halve(quantised, files["int8"], keep_answers=keep)
     return files
 
