@@ -50,8 +50,8 @@ def bundle(
     max_mb: Annotated[float, typer.Option(help="Refuse a larger bundle, in MB.", min=1)] = 30.0,
 ) -> None:
     """Export trained networks, prove them, and write OUT/NAME-VERSION."""
-    from exporter.assemble import assemble
-    from exporter.bundle import write_bundle
+    from exporter.bundle.assemble import assemble
+    from exporter.bundle.writer import write_bundle
 
     draft = assemble(detector, classifier, second_opinion, name=name, version=version, data=data)
     written = write_bundle(
@@ -65,7 +65,7 @@ def verify(
     path: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle.")],
 ) -> None:
     """Check digests, graphs and golden set of BUNDLE in ONNX Runtime."""
-    from exporter.bundle import verify_bundle
+    from exporter.bundle.writer import verify_bundle
 
     for proof in verify_bundle(path):
         typer.echo(str(proof))
@@ -104,9 +104,9 @@ def sensitivity(
     from rich.progress import Progress
 
     from edge_daemon.contract.bundle import load_bundle
-    from exporter.examples import examples_for
-    from exporter.int8 import calibrate
-    from exporter.sensitivity import sensitivities
+    from exporter.gate.examples import examples_for
+    from exporter.graphs.int8 import calibrate
+    from exporter.graphs.sensitivity import sensitivities
 
     bundle = load_bundle(path)
     examples = examples_for(bundle.role(role).spec, data)
@@ -129,7 +129,7 @@ def diff(
     """Say what is different in B: contents, calibration, figures, decisions on the golden set."""
     from itertools import groupby
 
-    from exporter.difference import differences
+    from exporter.bundle.difference import differences
 
     found = differences(before, after)
     for topic, lines in groupby(found, key=lambda one: one.topic):

@@ -16,11 +16,11 @@ import onnx
 from edge_daemon.contract.bundle import PRECISIONS, ROLES, Bundle, RoleName, load_bundle
 from edge_daemon.contract.roles import Precision
 from exporter.errors import ExportError
+from exporter.graphs.signature import signature_of
 from exporter.roofline.bound import bound_s
 from exporter.roofline.devices import Device
 from exporter.roofline.layers import count_layers
 from exporter.roofline.network import Arithmetic, Network
-from exporter.signature import signature_of
 
 CELLS = (1, 10, 50)
 """White cells in a frame: ordinary blood, a dense field, a leukaemic marrow."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.bundle import write_bundle
+from exporter.bundle.writer import write_bundle
 from tests.exporter.small_models import small_draft
 
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from edge_daemon.contract.bundle import Provenance
 from edge_daemon.contract.roles import ClassifierRole, DetectorRole
-from exporter.draft import BundleDraft, RoleDraft
-from exporter.provenance import C_NMC
+from exporter.bundle.draft import BundleDraft, RoleDraft
+from exporter.bundle.provenance import C_NMC
 from trainer.data.data_manifest import DataManifest, SetManifest
 
 DETECTOR = DetectorRole(

@@ -22,13 +22,13 @@ from edge_daemon.engines.nvidia.gpu import GpuInfo
 from edge_daemon.engines.nvidia.library import NvidiaLibrary, load_library
 from edge_daemon.errors import EngineError
 from exporter.errors import ExportError
-from exporter.fp16 import halve
-from exporter.graphs import write_graph
-from exporter.int8 import LEAST_PICTURES, calibrate
+from exporter.graphs.fp16 import halve
+from exporter.graphs.from_torch import export_graph
+from exporter.graphs.int8 import LEAST_PICTURES, calibrate
+from exporter.graphs.rendered import proofs_for, rendered_inputs
+from exporter.graphs.rewriting import write_graph
+from exporter.graphs.signature import RoleSpec
 from exporter.nvidia import build_all
-from exporter.onnx_graph import export_graph
-from exporter.rendered import proofs_for, rendered_inputs
-from exporter.signature import RoleSpec
 from trainer.models.classifier import ARCHITECTURES, CellClassifier, ClassifierGeometry
 from trainer.models.classifier import ClassifierGraph as Classifier
 from trainer.models.detector import Detector, DetectorGraph

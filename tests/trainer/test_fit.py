@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from exporter.runs import load_classifier_run, load_detector_run
+from exporter.bundle.runs import load_classifier_run, load_detector_run
 from tests.trainer.small_sets import write_sets
 from trainer.data.data_manifest import DataManifest
 from trainer.data.training_data import manifest_of_training_data
