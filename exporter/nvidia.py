@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,5 +75,6 @@ def _write(file: Path, engine: bytes) -> None:
         partial.write_bytes(engine)
         partial.replace(file)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
         raise ExportError(f"cannot write {file}: {error.strerror}; name another --out") from error

@@ -79,6 +79,12 @@ class WaitingFrames:
             self._error = error
             self._changed.notify_all()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits to be taken."""
+        with self._changed:
+            return not self._waiting
+
     def raise_end(self) -> None:
         """Raise what :meth:`end` was given, if it was."""
         if self._error is not None:

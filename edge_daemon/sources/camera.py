@@ -136,9 +136,9 @@ class CameraSource:
                 f"{self.name}: it did not open within {self.settings.open_timeout_s:g} s: "
                 f"{_RECONNECT}"
             )
-        if not self._reader.is_alive():
+        if not self._reader.is_alive() and self._waiting.is_empty:
             self._close()
-            self._waiting.raise_end()
+            self._waiting.raise_end()  # frames that came before are handed out, and then this
         return self
 
     def __exit__(

@@ -107,7 +107,9 @@ def calibrate(
                 activation_type=QuantType.QInt8,
                 weight_type=QuantType.QInt8,
                 op_types_to_quantize=_QUANTISED,
-                nodes_to_exclude=sorted(answering_nodes(model.graph)),
+                nodes_to_exclude=sorted(
+                    answering_nodes(model.graph) | _sums_with_constants(model.graph)
+                ),
                 calibrate_method=methods[calibrator],
                 extra_options={
                     "ActivationSymmetric": True,
@@ -130,6 +132,16 @@ def calibrate(
     dequantised = {node.output[0] for node in int8.graph.node if node.op_type == "DequantizeLinear"}
     nodes = tuple(node.name for node in int8.graph.node if dequantised.intersection(node.input))
     return Quantised(model, int8, nodes)
+
+
+def _sums_with_constants(graph: onnx.GraphProto) -> set[str]:
+    """Additions of a constant: no residual sums, and NVIDIA's builder refuses theirs in INT8."""
+    constants = {tensor.name for tensor in graph.initializer}
+    return {
+        node.name
+        for node in graph.node
+        if node.op_type == "Add" and constants.intersection(node.input)
+    }
 
 
 def _answer_in_float(graph: onnx.GraphProto, float32: onnx.GraphProto) -> None:

@@ -74,8 +74,7 @@ def until_it_stops(source: CameraSource) -> tuple[list[object], str]:
 class TestLivingCamera:
     def test_pictures_arrive_as_rgb(self, connect: Connect) -> None:
         with connect(FakeCamera(fake.lives)) as source:
-            frame = next(iter(source))
-        assert isinstance(frame, Frame)
+            frame = next(captured for captured in source if isinstance(captured, Frame))
         assert np.all(frame.pixels[..., 2] == 10)
 
     def test_the_device_is_opened_read_and_released_by_one_thread(self, connect: Connect) -> None:
@@ -248,6 +247,24 @@ class TestBackPressure:
         with connect(camera, settings) as source:
             next(iter(source))
         assert camera.released.is_set()
+
+    def test_a_camera_that_dies_while_it_is_opened_still_hands_out_its_frames(
+        self, connect: Connect
+    ) -> None:
+        camera = FakeCamera(fake.crashes, script=(fake.lives,) * 2)
+        source = connect(camera)
+        opened = source._opened.wait
+
+        def opened_late(timeout_s: float) -> bool:
+            assert camera.released.wait(5)  # what a busy machine does
+            return opened(timeout_s)
+
+        source._opened.wait = opened_late  # type: ignore[method-assign]
+        with source:
+            frames = iter(source)
+            assert [next(frames).index, next(frames).index] == [0, 1]
+            with pytest.raises(SourceError, match="driver failed"):
+                next(frames)
 
     def test_frames_captured_before_the_camera_died_are_still_handed_out(
         self, connect: Connect
