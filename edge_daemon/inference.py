@@ -7,6 +7,7 @@ thread that opened them, as its engines do; what is said to be for any thread to
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -70,16 +71,19 @@ class Models:
             BundleError: the bundle lacks a role, a precision or its golden set.
         """
         opened: dict[str, Engine] = {}
-        for role in roles:
-            network = open_engine(bundle, role, options)
-            result = check_golden(network, bundle, role)
-            if not result.passed:
-                raise EngineError(
-                    f"{role} of {bundle.label} fails its golden set on {network.name}: it "
-                    f"differs by {result.difference:.2g}, allowed is {result.tolerance:.2g}; "
-                    "use another --engine or --precision, or the bundle before this one"
-                )
-            opened[role] = network
+        with ExitStack() as stack:  # closes those that were opened when a later one fails
+            for role in roles:
+                network = open_engine(bundle, role, options)
+                stack.callback(network.close)
+                result = check_golden(network, bundle, role)
+                if not result.passed:
+                    raise EngineError(
+                        f"{role} of {bundle.label} fails its golden set on {network.name}: it "
+                        f"differs by {result.difference:.2g}, allowed is {result.tolerance:.2g}; "
+                        "use another --engine or --precision, or the bundle before this one"
+                    )
+                opened[role] = network
+            stack.pop_all()
         judge: RoleName = "classifier" if "classifier" in opened else "second_opinion"
         spec = bundle.role(judge).spec
         assert isinstance(spec, ClassifierRole)  # noqa: S101 - so the manifest's types say

@@ -1,9 +1,11 @@
 """A second opinion on what the classifier did not clear, beside the frame loop, not in its way.
 
 A larger network, where the bundle has one, looks at every unique cell that was called a blast or
-uncertain, once. It runs in a thread of its own, which opens its network and owns it; the frame loop
-only cuts the crop, puts it into a queue and goes on. When the queue is full, or the network fails,
-the cell is counted as skipped: the summary says how many cells have no second opinion.
+uncertain in a view that shows it whole, once: half a cell at the border of a frame is often
+uncertain and says little. It runs in a thread of its own, which opens its network and owns it; the
+frame loop only cuts the crop, puts it into a queue and goes on. When the queue is full, or the
+network fails, or no view shows the cell whole, it is counted as skipped: the summary says how many
+cells have no second opinion.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from types import TracebackType
 
@@ -29,6 +31,7 @@ from edge_daemon.errors import LeukoError
 from edge_daemon.inference import Models
 from edge_daemon.pipeline import Findings
 from edge_daemon.vision.crops import crop_cells
+from edge_daemon.vision.island import cut_sides
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +74,8 @@ class SecondOpinions:
         self._role = role
         self._questions: queue.Queue[_Question | None] = queue.Queue(most_waiting)
         self._answers: queue.SimpleQueue[SecondAnswer | _Question] = queue.SimpleQueue()
+        self._seen_whole: set[int] = set()
+        self._only_cut: set[int] = set()
         self._asked: set[int] = set()
         self._wanted = self._answered = self._agreed = self._skipped = 0
         self._thread = threading.Thread(target=self._work, name="second-opinion", daemon=True)
@@ -121,11 +126,7 @@ class SecondOpinions:
 
     def ask(self, findings: Findings, pixels: npt.NDArray[np.uint8]) -> None:
         """Ask about the cells of a frame that were not cleared and not asked about before."""
-        cells = [
-            cell
-            for cell in findings.cells
-            if cell.label in ("blast", "uncertain") and cell.unique_id not in self._asked
-        ]
+        cells = self._to_ask(findings.cells, pixels.shape[1], pixels.shape[0])
         if not cells:
             return
         self._wanted += len(cells)
@@ -133,13 +134,31 @@ class SecondOpinions:
         if findings.um_per_px is None:  # the crop would show the cell at no known size
             self._skipped += len(cells)
             return
-        x, y, width, height = np.array([cell.box for cell in cells], np.float64).T
-        boxes = np.stack([x, y, x + width, y + height], axis=1)
+        boxes = np.stack([_corners(cell) for cell in cells])
         role = self._role
         crops = crop_cells(pixels, boxes, findings.um_per_px, role.crop_um, role.size)
         for cell, crop in zip(cells, crops, strict=True):
             if not self._has_put(_Question(findings.frame, cell, crop)):
                 self._skipped += 1
+
+    def _to_ask(self, cells: Iterable[CellResult], width: int, height: int) -> list[CellResult]:
+        """Those that are shown whole, were not cleared, and were not asked about before."""
+        frame = np.array([0, 0, width, height], np.float64)
+        chosen = []
+        for cell in cells:
+            number = cell.unique_id
+            if number is None:
+                continue
+            suspicious = cell.label in ("blast", "uncertain")
+            if cut_sides(_corners(cell), frame).any():
+                if suspicious and number not in self._seen_whole:
+                    self._only_cut.add(number)
+                continue
+            self._seen_whole.add(number)
+            self._only_cut.discard(number)
+            if suspicious and number not in self._asked:
+                chosen.append(cell)
+        return chosen
 
     def answers(self) -> list[SecondAnswer]:
         """What has been answered since this was called last."""
@@ -156,6 +175,9 @@ class SecondOpinions:
 
     def finish(self, within_s: float) -> list[SecondAnswer]:
         """The answers to all that was asked; what is not answered in time counts as skipped."""
+        self._wanted += len(self._only_cut)
+        self._skipped += len(self._only_cut)
+        self._only_cut.clear()
         until = time.monotonic() + within_s
         found = self.answers()
         while self._wanted > self._answered + self._skipped and time.monotonic() < until:
@@ -226,6 +248,12 @@ class SecondOpinions:
                     second=Opinion(p_blast=p_blast, label=label),
                 )
             )
+
+
+def _corners(cell: CellResult) -> npt.NDArray[np.float64]:
+    """x0, y0, x1, y1 in pixels of the frame."""
+    x, y, width, height = cell.box
+    return np.array([x, y, x + width, y + height], np.float64)
 
 
 def _be_nice() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from edge_daemon.commands.models import open_models
+from edge_daemon.commands.models import open_models, opened_second
 from edge_daemon.config import Config, load_config
 from edge_daemon.delivery.link import check_broker
 from edge_daemon.delivery.outbox import Outbox
@@ -64,8 +64,12 @@ def _source(config: Config) -> str:
 
 def _bundle(config: Config) -> str:
     chosen = config.models
-    with open_models(chosen.bundle, chosen.options) as models:
-        return f"{models.description}, golden set passed"
+    with (
+        open_models(chosen.bundle, chosen.options) as models,
+        opened_second(models.bundle, chosen.options, wanted=chosen.second_opinion) as second,
+    ):
+        more = "" if second is None else ", with a second opinion"
+        return f"{models.description}{more}, golden set passed"
 
 
 def _disk(config: Config) -> str:

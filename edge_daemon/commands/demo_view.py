@@ -125,7 +125,7 @@ class DemoView:
             "",
             f"disposition: {found.disposition}. {' '.join(found.reasons)}",
             f"left to a human reader as uncertain: {found.uncertain} white cells",
-            f"pictures of suspicious cells received: {self.crops}",
+            f"pictures received, of cells that were suspicious in some view: {self.crops}",
             "",
             "Rendered cells: this shows that the path works, not how good the models are."
             if "rbc" in known

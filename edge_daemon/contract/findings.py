@@ -95,12 +95,14 @@ class OpinionCounts(StrictModel):
     """How the second opinion on a slide stands; a cell is asked about once."""
 
     wanted: Count = 0
-    """Unique cells that the classifier called a blast or uncertain."""
+    """Unique cells that the classifier called a blast or uncertain in a view of the whole cell; at
+    the end also those that no view shows whole."""
     answered: Count = 0
     agreed: Count = 0
     """Answers with the label that the classifier gave."""
     skipped: Count = 0
-    """Cells without a second opinion for good: no scale, too many at once, or a failure."""
+    """Cells without a second opinion for good: no scale, never seen whole, too many at once, or a
+    failure."""
 
     @model_validator(mode="after")
     def _adds_up(self) -> OpinionCounts:

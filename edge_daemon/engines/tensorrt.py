@@ -33,6 +33,10 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 _PARTS_UNDER_WAY = 2
 
 
+class RefusedEngineError(EngineError):
+    """The library does not take an engine that was built: to build it again is the cure."""
+
+
 class TensorRtEngine(CheckedEngine):
     """A built engine on the GPU of this thread."""
 
@@ -42,7 +46,8 @@ class TensorRtEngine(CheckedEngine):
         """Load ``engine``; ``source`` names its file. The GPU is closed with this engine.
 
         Raises:
-            EngineError: the library does not take it, or the GPU's memory does not suffice.
+            RefusedEngineError: the library does not take it.
+            EngineError: the GPU's memory does not suffice.
         """
         self.runtime = str(library)
         self._gpu = gpu
@@ -55,10 +60,7 @@ class TensorRtEngine(CheckedEngine):
             self._runtime: Any = trt.Runtime(library.logger)
             self._engine = self._runtime.deserialize_cuda_engine(engine)
             if self._engine is None:
-                raise EngineError(
-                    f"{library} does not take {source}: {library.reason()}; build it again with "
-                    "leuko-edge engine build"
-                )
+                raise RefusedEngineError(f"{library} does not take {source}: {library.reason()}")
             inputs, outputs = _specs(self._engine, trt)
             for index in range(max(self._engine.num_optimization_profiles, 1)):
                 self._profiles.append(_Profile(self._engine, library, gpu, index, inputs, outputs))

@@ -136,9 +136,14 @@ class Island:
             self._buckets[key].add(cell.id)
 
 
+def cut_sides(box: Rectangle, frame: Rectangle) -> npt.NDArray[np.bool_]:
+    """Whether a box may go on beyond the frame, along x and along y: bool ``[2]``."""
+    return (box[:2] < frame[:2] + _BORDER_PX) | (box[2:] > frame[2:] - _BORDER_PX)
+
+
 def _cell_of(sighting: Sighting, box: Rectangle, frame: Rectangle) -> UniqueCell:
     """A sighting as a cell of its own, not numbered yet."""
-    cut = (box[:2] < frame[:2] + _BORDER_PX) | (box[2:] > frame[2:] - _BORDER_PX)
+    cut = cut_sides(box, frame)
     whole = not cut.any()
     return UniqueCell(
         id=-1,

@@ -11,22 +11,34 @@ import numpy as np
 import pytest
 
 from edge_daemon.contract.bundle import Bundle, load_bundle
-from edge_daemon.contract.findings import OpinionCounts
+from edge_daemon.contract.findings import CellResult, OpinionCounts
 from edge_daemon.contract.messages import FrameResult, SecondOpinion, SlideSummary, parse_message
 from edge_daemon.delivery.outbox import Outbox
 from edge_daemon.delivery.parcel import Origin
 from edge_daemon.engines.options import EngineOptions
 from edge_daemon.errors import EngineError
 from edge_daemon.inference import Models
-from edge_daemon.pipeline import Pipeline
+from edge_daemon.pipeline import Findings, Pipeline
 from edge_daemon.reporter import Reporter
 from edge_daemon.screening import screen
 from edge_daemon.second_opinion import SecondOpinions
 from edge_daemon.slide_session import SlideSession
-from tests.edge_daemon.scenes import LENIENT, Listed, frame
-from tests.edge_daemon.tiny_bundle import CLASSIFIER, write_tiny_bundle
+from edge_daemon.sources.base import Frame
+from tests.edge_daemon.scenes import LENIENT, WHEN, Listed
+from tests.edge_daemon.tiny_bundle import CLASSIFIER, GLASS, RED_CELL, SIDE, write_tiny_bundle
 
 OPTIONS = EngineOptions("onnxruntime", threads=1)
+WHOLE, CUT = 32, 0
+"""Places of a white cell along x: its box of 32 pixels lies inside of the frame, or is cut."""
+
+
+def frame(index: int = 0, *, x: int = WHOLE, red: int = 6, field: int | None = None) -> Frame:
+    """One uncertain white cell, and red cells far enough away not to colour its crop."""
+    pixels = np.full((SIDE, SIDE, 3), GLASS, np.uint8)
+    pixels[32:48, x : x + 16] = (0, 0, 255)
+    for place in [(96, 0), (96, 32), (96, 64), (96, 96), (0, 96), (64, 96)][:red]:
+        pixels[place[0] : place[0] + 16, place[1] : place[1] + 16] = RED_CELL
+    return Frame(index, f"scene-{index}.png", WHEN, pixels, field=index if field is None else field)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +77,7 @@ def of_kind(messages: list, kind: type) -> list:
 
 def test_both_opinions_on_a_cell_are_in_one_message(bundle, models, outbox):
     with SecondOpinions.of(bundle, OPTIONS) as second:
-        summary, messages = screened(models, second, Listed(frame(white=2, red=6)), outbox)
+        summary, messages = screened(models, second, Listed(frame()), outbox)
     (result,) = of_kind(messages, FrameResult)
     opinions = of_kind(messages, SecondOpinion)
     suspicious = {c.unique_id: c for c in result.cells if c.label in ("blast", "uncertain")}
@@ -81,11 +93,51 @@ def test_both_opinions_on_a_cell_are_in_one_message(bundle, models, outbox):
 
 
 def test_a_cell_that_several_frames_show_is_asked_about_once(bundle, models, outbox):
-    same = [frame(index, white=2, red=6, field=0) for index in range(4)]
+    same = [frame(index, field=0) for index in range(4)]
     with SecondOpinions.of(bundle, OPTIONS) as second:
         summary, messages = screened(models, second, Listed(*same), outbox)
-    assert summary.unique_cells.wbc == 2
+    assert summary.unique_cells.wbc == 1
     assert len(of_kind(messages, SecondOpinion)) == summary.second_opinions.wanted == 1
+
+
+def test_a_cell_that_the_border_cuts_waits_for_a_view_of_the_whole(bundle):
+    with SecondOpinions.of(bundle, OPTIONS) as second:
+        second.ask(*seen(7, CUT, "blast"))
+        assert second.counts == OpinionCounts()
+        second.ask(*seen(7, WHOLE, "uncertain"))
+        second.ask(*seen(7, CUT, "blast"))
+        (answer,) = second.finish(10)
+    assert (answer.unique_id, answer.first.label) == (7, "uncertain")
+    assert second.counts.wanted == 1
+
+
+def test_half_a_cell_that_is_normal_when_it_is_whole_is_no_question(bundle):
+    with SecondOpinions.of(bundle, OPTIONS) as second:
+        second.ask(*seen(7, CUT, "blast"))
+        second.ask(*seen(7, WHOLE, "normal"))
+        second.ask(*seen(7, CUT, "blast"))
+        assert second.finish(10) == []
+    assert second.counts == OpinionCounts()
+
+
+def test_a_cell_that_no_view_shows_whole_is_counted_as_skipped(bundle, models, outbox):
+    with SecondOpinions.of(bundle, OPTIONS) as second:
+        summary, messages = screened(models, second, Listed(frame(x=CUT)), outbox)
+    assert not of_kind(messages, SecondOpinion)
+    assert summary.second_opinions == OpinionCounts(wanted=1, skipped=1)
+
+
+def seen(number: int, x: int, label: str) -> tuple[Findings, np.ndarray]:
+    """What a frame says of one white cell, and its pixels."""
+    shown = frame(x=x)
+    box = (max(0.0, x - 8.0), 24.0, 32.0 if x else 24.0, 32.0)
+    cell = CellResult(
+        id=0, box=box, kind="wbc", score=0.9, p_blast=0.6, label=label, unique_id=number
+    )
+    findings = Findings(
+        0, 0, "scene.png", WHEN, "analysed", width=SIDE, height=SIDE, um_per_px=0.25, cells=(cell,)
+    )
+    return findings, shown.pixels
 
 
 class Held:
@@ -116,7 +168,7 @@ def test_no_frame_waits_for_it(bundle, models, outbox):
             held.may_answer.set()
 
     with SecondOpinions(held.open, CLASSIFIER) as second:
-        source = Listed(*(frame(i, white=2, red=6) for i in range(6)))
+        source = Listed(*(frame(i) for i in range(6)))
         summary, messages = screened(models, second, source, outbox, on_frame=on_frame)
     assert seen == list(range(6))
     kinds = [type(message) for message in messages]
@@ -131,7 +183,7 @@ def test_the_final_summary_does_not_wait_when_the_slide_was_stopped(bundle, mode
         summary, _ = screened(
             models,
             second,
-            Listed(*(frame(i, white=2, red=6) for i in range(6))),
+            Listed(*(frame(i) for i in range(6))),
             outbox,
             on_frame=lambda result, _: stop.set() if result.frame == 2 else None,
             stop=stop,
@@ -150,7 +202,7 @@ def test_what_does_not_fit_into_the_queue_is_counted(bundle, models, outbox):
             held.may_answer.set()
 
     with SecondOpinions(held.open, CLASSIFIER, most_waiting=2) as second:
-        source = Listed(*(frame(i, white=2, red=6) for i in range(6)))
+        source = Listed(*(frame(i) for i in range(6)))
         summary, _ = screened(models, second, source, outbox, on_frame=on_frame)
     counts = summary.second_opinions
     assert counts.skipped > 0
@@ -159,9 +211,9 @@ def test_what_does_not_fit_into_the_queue_is_counted(bundle, models, outbox):
 
 def test_without_a_scale_a_cell_cannot_be_shown_at_its_size(bundle, models, outbox):
     with SecondOpinions.of(bundle, OPTIONS) as second:
-        summary, messages = screened(models, second, Listed(frame(white=2, red=0)), outbox)
+        summary, messages = screened(models, second, Listed(frame(red=0)), outbox)
     assert not of_kind(messages, SecondOpinion)
-    assert summary.second_opinions == OpinionCounts(wanted=2, skipped=2)
+    assert summary.second_opinions == OpinionCounts(wanted=1, skipped=1)
 
 
 def test_a_network_that_fails_costs_its_answers_and_no_frame(bundle, models, outbox):
@@ -175,7 +227,7 @@ def test_a_network_that_fails_costs_its_answers_and_no_frame(bundle, models, out
         return network
 
     with SecondOpinions(failing, CLASSIFIER) as second:
-        source = Listed(*(frame(i, white=2, red=6) for i in range(3)))
+        source = Listed(*(frame(i) for i in range(3)))
         summary, messages = screened(models, second, source, outbox)
     assert [m.outcome for m in of_kind(messages, FrameResult)] == ["analysed"] * 3
     counts = summary.second_opinions
@@ -193,7 +245,7 @@ def test_a_network_that_cannot_be_opened_is_told_at_the_start(bundle):
 def test_a_bundle_without_one_has_none(models, outbox, tmp_path):
     alone = load_bundle(write_tiny_bundle(tmp_path / "one"))
     assert SecondOpinions.of(alone, OPTIONS) is None
-    summary, _ = screened(models, None, Listed(frame(white=1, red=6)), outbox)
+    summary, _ = screened(models, None, Listed(frame()), outbox)
     assert summary.second_opinions is None
 
 

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
+
+import numpy as np
 
 from edge_daemon.contract.bundle import Bundle, RoleName
 from edge_daemon.contract.roles import Precision
 from edge_daemon.engines.golden import check_golden
 from edge_daemon.engines.names import NvidiaLibraryName
 from edge_daemon.engines.nvidia.cuda import open_gpu
-from edge_daemon.engines.nvidia.engine_cache import EngineCache, GoldenRecord, KeptEngine
+from edge_daemon.engines.nvidia.engine_cache import EngineCache, KeptEngine
+from edge_daemon.engines.nvidia.engine_record import GoldenRecord
 from edge_daemon.engines.nvidia.gpu import Gpu
 from edge_daemon.engines.nvidia.library import load_library
 from edge_daemon.engines.nvidia.supply import EngineSupply
 from edge_daemon.engines.options import EngineOptions
-from edge_daemon.engines.tensorrt import TensorRtEngine
+from edge_daemon.engines.tensorrt import RefusedEngineError, TensorRtEngine
 from edge_daemon.errors import EngineError
-
-log = logging.getLogger(__name__)
 
 CACHE_VARIABLE = "LEUKO_ENGINE_CACHE"
 
@@ -58,7 +58,7 @@ def open_on_gpu(
         raise
     try:
         engine = _loaded(supply, kept, precision, gpu)
-    except EngineError as error:
+    except RefusedEngineError as error:
         # Same versions, same GPU, and yet refused: as good as stale.
         kept = supply.build(bundle, role, precision, f"{kept.path.name} is refused ({error})")
         engine = _loaded(supply, kept, precision, open_gpu())
@@ -88,7 +88,8 @@ def _prove(
         supply.cache.note_golden(
             kept,
             GoldenRecord(
-                difference=min(result.difference, 1e9),  # JSON has no infinity
+                # JSON has neither infinity nor NaN.
+                difference=float(np.nan_to_num(result.difference, nan=1e9, posinf=1e9)),
                 tolerance=result.tolerance,
                 passed=result.passed,
             ),

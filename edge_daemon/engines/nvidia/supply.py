@@ -12,7 +12,8 @@ from edge_daemon.contract.roles import Precision
 from edge_daemon.engines.checked import require_model
 from edge_daemon.engines.nvidia.build_settings import BuildSettings
 from edge_daemon.engines.nvidia.builder import Progress, build_engine
-from edge_daemon.engines.nvidia.engine_cache import EngineCache, EngineKey, KeptEngine, engine_key
+from edge_daemon.engines.nvidia.engine_cache import EngineCache, KeptEngine
+from edge_daemon.engines.nvidia.engine_record import EngineKey, engine_key
 from edge_daemon.engines.nvidia.gpu import GpuInfo
 from edge_daemon.engines.nvidia.library import NvidiaLibrary
 from edge_daemon.errors import EngineError

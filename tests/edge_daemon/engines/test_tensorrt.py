@@ -17,13 +17,16 @@ import numpy as np
 import pytest
 
 from edge_daemon.contract.bundle import Bundle, load_bundle
+from edge_daemon.engines.golden import GoldenResult
 from edge_daemon.engines.nvidia import cuda
 from edge_daemon.engines.nvidia.build_settings import BatchRange, BuildSettings
-from edge_daemon.engines.nvidia.engine_cache import EngineCache, EngineRecord
+from edge_daemon.engines.nvidia.engine_cache import EngineCache
+from edge_daemon.engines.nvidia.engine_record import EngineRecord
 from edge_daemon.engines.options import EngineOptions
 from edge_daemon.engines.select import open_engine
 from edge_daemon.engines.tensorrt import TensorRtEngine
 from edge_daemon.errors import EngineError, LostDeviceError
+from edge_daemon.inference import Models
 from tests.edge_daemon.engines import stand_in_tensorrt
 from tests.edge_daemon.engines.stand_in_cuda import StandInDriver
 from tests.edge_daemon.engines.stand_in_tensorrt import StandInTensorRt
@@ -114,6 +117,15 @@ class TestRunning:
         assert not isinstance(told.value, LostDeviceError)
         assert (gpu_machine.driver.memory, gpu_machine.driver.retained) == ({}, 0)
 
+    def test_too_little_memory_is_no_reason_to_build_again(self, gpu_machine, bundle):
+        opened(bundle).close()
+        (before,) = gpu_machine.cache.engines()
+        gpu_machine.driver.memory_bytes = 1000
+        with pytest.raises(EngineError, match="no memory left"):
+            opened(bundle)
+        assert gpu_machine.tensorrt.builds == 1
+        assert gpu_machine.cache.engines() == [before]
+
     def test_a_broken_gpu_is_told_from_a_failed_frame(self, gpu_machine, bundle):
         engine = opened(bundle)
         gpu_machine.driver.kernels_until_failure = 1
@@ -200,7 +212,7 @@ class TestEngineCache:
         release = tmp_path / "nv_tegra_release"
         release.write_text("# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic\n")
         monkeypatch.setattr(
-            "edge_daemon.engines.nvidia.engine_cache._jetson_release.__defaults__", (release,)
+            "edge_daemon.engines.nvidia.engine_record._jetson_release.__defaults__", (release,)
         )
         opened(bundle).close()
         platforms = {k.record.key.platform for k in gpu_machine.cache.engines() if k.record}
@@ -228,6 +240,22 @@ class TestEngineCache:
         gpu_machine.tensorrt.spoils_engines = False
         opened(bundle).close()
         assert gpu_machine.tensorrt.builds == 2
+
+    def test_an_engine_that_answers_with_no_number_leaves_a_readable_record(
+        self, gpu_machine, bundle, monkeypatch
+    ):
+        nothing = GoldenResult(difference=float("nan"), tolerance=1e-3)
+        monkeypatch.setattr("edge_daemon.engines.nvidia.opened.check_golden", lambda *_: nothing)
+        with pytest.raises(EngineError, match="fails its golden set"):
+            opened(bundle)
+        (kept,) = gpu_machine.cache.engines()
+        assert kept.fault == "failed its golden set"
+
+    def test_networks_that_were_opened_are_closed_when_a_later_one_fails(self, gpu_machine, bundle):
+        bundle.model("classifier", "fp32").unlink()
+        with pytest.raises(EngineError, match="is missing"):
+            Models.open(bundle, EngineOptions("tensorrt"))
+        assert (gpu_machine.driver.memory, gpu_machine.driver.retained) == ({}, 0)
 
     def test_a_graph_that_is_not_known_names_operator_and_layer(self, gpu_machine, bundle):
         import onnx
