@@ -25,12 +25,17 @@ CacheOption = Annotated[
         help="Folder of engines [default: $LEUKO_ENGINE_CACHE, or the user's cache folder]",
     ),
 ]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="TOML configuration of the device: its [models] settings"),
+]
 RoleOption = Annotated[
     RoleChoice | None, typer.Option("--role", help="Only this role [default: all]")
 ]
 
 
 def _request(
+    config: Path | None,
     bundle: Path | None,
     cache: Path | None,
     engine: EngineChoice,
@@ -38,15 +43,26 @@ def _request(
     role: RoleChoice | None = None,
     target: str | None = None,
 ) -> EngineRequest:
+    """What the options ask for, on top of what a device's configuration says."""
     from edge_daemon.commands.engine import EngineRequest
     from edge_daemon.commands.models import find_bundle
+    from edge_daemon.config import load_config
     from edge_daemon.engines.nvidia.gpu import compute_capability
     from edge_daemon.engines.nvidia.opened import engine_folder
 
+    options = EngineOptions(engine, precision)
+    if config is not None:
+        chosen = load_config(config).models
+        bundle, cache = bundle or chosen.bundle, cache or chosen.engine_cache
+        options = EngineOptions(
+            chosen.engine if engine == "auto" else engine,
+            chosen.precision if precision == "auto" else precision,
+            build=chosen.options.build,
+        )
     return EngineRequest(
         bundle=find_bundle(bundle),
         folder=engine_folder(cache),
-        options=EngineOptions(engine, precision),
+        options=options,
         role=role,
         target=None if target is None else compute_capability(target),
     )
@@ -54,6 +70,7 @@ def _request(
 
 @app.command("build")
 def build(
+    config: ConfigOption = None,
     bundle: BundleOption = None,
     role: RoleOption = None,
     precision: PrecisionOption = "auto",
@@ -69,7 +86,7 @@ def build(
     from edge_daemon.commands import engine as command
 
     screen = console()
-    request = _request(bundle, cache, engine, precision, role, target)
+    request = _request(config, bundle, cache, engine, precision, role, target)
     count = command.build(request, screen, again=again)
     screen.print(f"{count} engines in {request.folder}", highlight=False)
 
@@ -85,6 +102,7 @@ def show(cache: CacheOption = None) -> None:
 
 @app.command("verify")
 def verify(
+    config: ConfigOption = None,
     bundle: BundleOption = None,
     role: RoleOption = None,
     precision: PrecisionOption = "auto",
@@ -94,7 +112,7 @@ def verify(
     """Check every engine's bytes and, where there is a GPU, run the golden set."""
     from edge_daemon.commands import engine as command
 
-    request = _request(bundle, cache, engine, precision, role)
+    request = _request(config, bundle, cache, engine, precision, role)
     if not command.verify(request, console()):
         raise typer.Exit(1)
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_daemon.contract.bundle import PRECISIONS, ROLES, Bundle, RoleName
+from edge_daemon.contract.bundle import PRECISIONS, Bundle, RoleName
 from edge_daemon.contract.roles import Precision
 from edge_daemon.engines.nvidia.build_settings import BuildSettings
 from edge_daemon.engines.nvidia.builder import build_engine
@@ -52,20 +52,20 @@ def build_all(bundle: Bundle, target: str, out: Path | None = None) -> Iterator[
     """
     library = load_library("tensorrt_rtx")
     gpu = GpuInfo(f"compute capability {target}", compute_capability(target), 0)
-    for role in ROLES:
-        models = getattr(bundle.manifest.roles, role)
-        for precision in PRECISIONS if models is not None else ():
-            if precision not in models.models:
-                continue
-            started = time.monotonic()
-            file = bundle.model(role, precision)
-            engine, _ = build_engine(
-                library, file, gpu, BuildSettings(), exact_fp32=precision == "fp32"
-            )
-            if out is not None:
-                _write(out / f"{role}.{precision}.engine", engine)
-            spent_s = time.monotonic() - started
-            yield BuiltEngine(role, precision, len(engine), spent_s, str(library))
+    shipped = [
+        (role, precision)
+        for role in bundle.roles
+        for precision in PRECISIONS
+        if precision in bundle.role(role).models
+    ]
+    for role, precision in shipped:
+        started = time.monotonic()
+        file = bundle.model(role, precision)
+        exact = precision == "fp32"
+        engine, _ = build_engine(library, file, gpu, BuildSettings(), exact_fp32=exact)
+        if out is not None:
+            _write(out / f"{role}.{precision}.engine", engine)
+        yield BuiltEngine(role, precision, len(engine), time.monotonic() - started, str(library))
 
 
 def _write(file: Path, engine: bytes) -> None:

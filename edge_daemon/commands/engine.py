@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from edge_daemon.contract.bundle import ROLES, Bundle, RoleName
+from edge_daemon.contract.bundle import Bundle, RoleName
 from edge_daemon.contract.roles import Precision
 from edge_daemon.engines.names import NvidiaLibraryName
 from edge_daemon.engines.nvidia.builder import Progress as BuildProgress
@@ -45,7 +45,7 @@ class EngineRequest:
 
     def wanted(self) -> Iterator[tuple[RoleName, Precision]]:
         """Roles and precisions: the one that was asked for, or all that the bundle ships."""
-        for role in _filled(self.bundle) if self.role is None else (self.role,):
+        for role in self.bundle.roles if self.role is None else (self.role,):
             shipped = self.bundle.role(role).models
             precision = self.options.precision
             if precision == "auto":
@@ -73,10 +73,9 @@ def build(request: EngineRequest, console: Console, *, again: bool = False) -> i
             lambda role, precision, _why: _told(bars, f"{role} {precision}"),
         )
         for role, precision in request.wanted():
-            known = cache.find(role, supply.key(request.bundle, role, precision))
-            if again and known is not None:
-                cache.remove(known)
-            kept = supply.engine(request.bundle, role, precision)
+            # What is there stays until the new one is whole.
+            make = supply.build if again else supply.engine
+            kept = make(request.bundle, role, precision)
             if request.target is None:
                 _prove(request, role, precision)
             console.print(_line(kept), highlight=False, soft_wrap=True, markup=False)
@@ -130,7 +129,7 @@ def prune(bundle: Bundle, folder: Path, console: Console) -> list[Path]:
     """
     graphs = {
         bundle.manifest.files[name].sha256
-        for role in _filled(bundle)
+        for role in bundle.roles
         for name in bundle.role(role).models.values()
     }
     cache = EngineCache(folder)
@@ -144,10 +143,6 @@ def prune(bundle: Bundle, folder: Path, console: Console) -> list[Path]:
         console.print(f"deleted {path.name}", highlight=False, soft_wrap=True, markup=False)
     console.print(f"{len(keep)} engines kept, {len(gone)} files deleted", highlight=False)
     return gone
-
-
-def _filled(bundle: Bundle) -> tuple[RoleName, ...]:
-    return tuple(role for role in ROLES if getattr(bundle.manifest.roles, role) is not None)
 
 
 def _library(options: EngineOptions) -> NvidiaLibraryName:

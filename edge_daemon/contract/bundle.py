@@ -127,6 +127,11 @@ class Bundle:
         return f"{self.manifest.name}-{self.manifest.version}"
 
     @property
+    def roles(self) -> tuple[RoleName, ...]:
+        """The roles that it fills."""
+        return tuple(name for name in ROLES if getattr(self.manifest.roles, name) is not None)
+
+    @property
     def golden(self) -> Path:
         """The golden set: inputs and expected outputs per role."""
         return self.path / GOLDEN

@@ -121,9 +121,7 @@ def _decisions(old: Bundle, new: Bundle) -> Iterator[Difference]:
 
 
 def _in_both(old: Bundle, new: Bundle) -> Iterator[RoleName]:
-    for role in ROLES:
-        if all(getattr(bundle.manifest.roles, role) is not None for bundle in (old, new)):
-            yield role
+    yield from (role for role in ROLES if role in old.roles and role in new.roles)
 
 
 def _pictures(role: RoleName, old: Bundle, new: Bundle) -> list[NDArray[np.uint8]]:

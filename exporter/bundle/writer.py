@@ -24,7 +24,6 @@ from pydantic import ValidationError
 from edge_daemon.contract.bundle import (
     GOLDEN,
     PRECISIONS,
-    ROLES,
     SCHEMA,
     Bundle,
     BundleManifest,
@@ -134,8 +133,7 @@ def verify_bundle(path: Path) -> tuple[ModelProof, ...]:
     bundle = load_bundle(path)
     return tuple(
         _proof(bundle, role, precision)
-        for role in ROLES
-        if getattr(bundle.manifest.roles, role) is not None
+        for role in bundle.roles
         for precision in PRECISIONS
         if precision in bundle.role(role).models
     )

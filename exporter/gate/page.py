@@ -14,16 +14,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-import trainer.report
 from edge_daemon import __version__
 from exporter.errors import ExportError
 from exporter.gate.examples import Examples
 from exporter.gate.verdict import LIMITS, Verdict, kind_of_figure
 from trainer.report.pictures import png_picture
+from trainer.report.template import render_template
 
 _HERE = Path(__file__).parent
-_STYLE = Path(trainer.report.__path__[0]) / "page.css"
-"""One look for all pages of the house."""
 MOST_SHOWN = 60
 """Lost cells with a picture; what is more is counted."""
 _SIDE_PX = 112
@@ -54,17 +52,8 @@ def write_gate_page(label: str, judged: Sequence[JudgedRole], file: Path) -> Non
 
 def render_gate_page(label: str, judged: Sequence[JudgedRole]) -> str:
     """The whole page."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html.jinja").render(
-        style=_STYLE.read_text(encoding="utf-8"),
+    return render_template(
+        _HERE,
         version=__version__,
         label=label,
         verdicts=[

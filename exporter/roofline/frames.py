@@ -13,7 +13,7 @@ from pathlib import Path
 
 import onnx
 
-from edge_daemon.contract.bundle import PRECISIONS, ROLES, Bundle, RoleName, load_bundle
+from edge_daemon.contract.bundle import PRECISIONS, Bundle, RoleName, load_bundle
 from edge_daemon.contract.roles import Precision
 from exporter.errors import ExportError
 from exporter.graphs.signature import signature_of
@@ -92,12 +92,7 @@ def count_bundle(path: Path) -> BundleCosts:
         ExportError: a graph holds an operator whose cost is not known, or cannot be read.
     """
     bundle = load_bundle(path)
-    variants = tuple(
-        variant
-        for role in ROLES
-        if getattr(bundle.manifest.roles, role) is not None
-        for variant in _variants(bundle, role)
-    )
+    variants = tuple(variant for role in bundle.roles for variant in _variants(bundle, role))
     return BundleCosts(bundle.label, bundle.digest, variants, _choices(variants))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import trainer.report
 from edge_daemon import __version__
 from exporter.errors import ExportError
 from exporter.roofline import tables
@@ -12,10 +11,9 @@ from exporter.roofline.charts import CELLS_SHOWN, roofline_chart
 from exporter.roofline.devices import ORIN_NANO, SOURCES
 from exporter.roofline.frames import CELLS, BundleCosts
 from exporter.roofline.public_points import fractions, kernel_costs
+from trainer.report.template import render_template
 
 _HERE = Path(__file__).parent
-_STYLE = Path(trainer.report.__path__[0]) / "page.css"
-"""One look for all pages of the house."""
 
 
 def write_page(costs: BundleCosts, file: Path) -> None:
@@ -33,19 +31,10 @@ def write_page(costs: BundleCosts, file: Path) -> None:
 
 def render_page(costs: BundleCosts) -> str:
     """The whole page."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     shipped = costs.shipped_choice()
     reached = fractions()
-    return environment.get_template("page.html.jinja").render(
-        style=_STYLE.read_text(encoding="utf-8"),
+    return render_template(
+        _HERE,
         version=__version__,
         costs=costs,
         disclaimer=tables.DISCLAIMER,

@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from edge_daemon.commands import engine as command
 from edge_daemon.commands.engine import EngineRequest
+from edge_daemon.config import load_config
 from edge_daemon.contract.bundle import load_bundle
+from edge_daemon.engine_cli import app
 from edge_daemon.engines.nvidia.gpu import compute_capability
 from edge_daemon.engines.options import EngineOptions
+from edge_daemon.engines.select import open_engine
 from edge_daemon.errors import BundleError, ConfigError, EngineError
 from tests.edge_daemon.tiny_bundle import write_tiny_bundle
 
@@ -56,6 +60,39 @@ def test_what_is_there_is_built_again_only_when_asked(desk, gpu_machine):
     assert gpu_machine.tensorrt.builds == 2
     command.build(desk.request, desk.console, again=True)
     assert gpu_machine.tensorrt.builds == 4
+
+
+def test_what_is_there_stays_when_building_it_again_fails(desk, gpu_machine):
+    command.build(desk.request, desk.console)
+    before = gpu_machine.cache.engines()
+    gpu_machine.tensorrt.refuses_to_build = True
+    with pytest.raises(EngineError, match="cannot build"):
+        command.build(desk.request, desk.console, again=True)
+    assert gpu_machine.cache.engines() == before
+
+
+def test_the_devices_configuration_decides_which_engine_is_built(
+    gpu_machine, tiny_bundle, tmp_path
+):
+    config = tmp_path / "microscope.toml"
+    config.write_text(
+        f"""
+[source]
+url = "sim://"
+[broker]
+url = "mqtt://127.0.0.1"
+[models]
+bundle = "{tiny_bundle}"
+engine_cache = "{gpu_machine.cache.folder}"
+[models.gpu_engines]
+workspace_mb = 64
+"""
+    )
+    built = CliRunner().invoke(app, ["build", "--config", str(config), "--role", "classifier"])
+    assert built.exit_code == 0, built.output
+    models = load_config(config).models
+    open_engine(load_bundle(tiny_bundle), "classifier", models.options).close()
+    assert gpu_machine.tensorrt.builds == 1, "the daemon finds what was built for it"
 
 
 def test_one_role_may_be_asked_for(gpu_machine, tiny_bundle):

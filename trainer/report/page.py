@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from trainer.area_baseline import NAME
 from trainer.report import charts, tables
 from trainer.report.pictures import SHOWN_PX, WORST, png_picture, worst_cells
+from trainer.report.template import render_template
 from trainer.report.words import condition_in_words
 from trainer.statistics.comparison import SIGNIFICANCE, Comparison
 
@@ -34,20 +35,10 @@ def render_page(
     the folder below which the pictures of the cells lie, where they may be shown. Raises
     :class:`DataError` when one of those is missing.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["words"] = condition_in_words
     cells = metrics["cells"]
-    return environment.get_template("page.html.jinja").render(
+    return render_template(
+        _HERE,
         metrics=metrics,
-        style=(_HERE / "page.css").read_text(encoding="utf-8"),
         networks=[name for name in metrics["models"] if name != NAME],
         charts={
             "overview": charts.overview_chart(comparison),
