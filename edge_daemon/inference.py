@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import Self
 
-from edge_daemon.contract.bundle import Bundle, RoleName
+from edge_daemon.contract.bundle import Bundle, ClassifierModels, RoleName
 from edge_daemon.contract.roles import ClassifierRole, DetectorRole
 from edge_daemon.engines.base import Engine
 from edge_daemon.engines.golden import check_golden
@@ -85,8 +85,9 @@ class Models:
                 opened[role] = network
             stack.pop_all()
         judge: RoleName = "classifier" if "classifier" in opened else "second_opinion"
-        spec = bundle.role(judge).spec
-        assert isinstance(spec, ClassifierRole)  # noqa: S101 - so the manifest's types say
+        models = bundle.role(judge)
+        assert isinstance(models, ClassifierModels)  # noqa: S101 - so the manifest's types say
+        spec = models.read_in(opened[judge].precision)
         return cls(bundle, opened.get("detector"), opened[judge], spec)
 
     @property

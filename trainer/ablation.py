@@ -34,6 +34,8 @@ ABLATION = "ablation"
 """Folder beside the predictions of a cross-validation: a file of predictions for each choice."""
 ALL = "all"
 """The choice that leaves nothing out."""
+CONDITIONS = ("on_black", "composited")
+"""How the cells are shown: fields of :class:`trainer.classifier.evaluate.Validation`."""
 
 
 def choices_of(network: CellClassifier) -> dict[str, NDArray[np.bool_]]:
@@ -86,7 +88,7 @@ def ablate(runs: Path, console: Console, *, data: Path | None = None) -> Path:
             rows = [place[file] for file in archive["cells"].tolist()]
             for key in set(archive.files) - {"cells"}:
                 choice, condition = key.rsplit("/", 1)
-                blank = {name: np.zeros_like(one) for name, one in honest.logits.items()}
+                blank = {name: np.zeros_like(honest.logits[name]) for name in CONDITIONS}
                 logits.setdefault(choice, blank)[condition][rows] = archive[key]
     for choice, said in logits.items():
         described = replace(honest, model=choice, logits=said, description={})
@@ -111,10 +113,7 @@ def _judge_fold(run: Path, data: Path | None, out: Path, console: Console) -> No
     graph.to(compute.device)
     records = held_out(config)
     validation = read_validation(config.data, records, graph.geometry)
-    asked = {
-        "on_black": read_crops(graph, validation.on_black),
-        "composited": read_crops(graph, validation.composited),
-    }
+    asked = {name: read_crops(graph, getattr(validation, name)) for name in CONDITIONS}
     shown = read_shown([graph.network], config, trained_on(config), compute)
     found: dict[str, NDArray[np.generic]] = {"cells": np.array([one.file for one in records])}
     truth = functional.one_hot(shown.labels, len(CLASSES)).float()

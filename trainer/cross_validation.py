@@ -8,6 +8,7 @@ on the very same ones.
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def cross_validate(
     ranks = join_ranks()
     cells: list[CellRecord] = []
     folds: list[int] = []
-    logits: dict[str, list[NDArray[np.float32]]] = {"on_black": [], "composited": []}
+    logits: defaultdict[str, list[NDArray[np.float32]]] = defaultdict(list)
     for fold in range(config.folds):
         own, run = replace(_of_fold(config, fold), split=split), fold_folder(out, fold)
         if ranks.leads:

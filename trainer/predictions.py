@@ -56,7 +56,8 @@ class Predictions:
     is_blast: NDArray[np.bool_]
     area_um2: NDArray[np.float64]
     logits: Mapping[str, NDArray[np.float32]]
-    """Condition (``on_black``, ``composited``) -> ``[N, 2]``, in the order of ``CLASSES``."""
+    """Condition (``on_black``, ``composited``, ``own_stain``) -> ``[N, 2]``, in the order of
+    ``CLASSES``."""
     description: Mapping[str, str | float] = field(default_factory=dict)
     """What the model is: ``parameters``, ``gflops``, ``input_px``, ``latency_ms`` per crop,
     ``initial_weights``, and whatever else a reader should know."""

@@ -20,7 +20,13 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
-from edge_daemon.contract.roles import ClassifierRole, DetectorRole, Precision, StrictModel
+from edge_daemon.contract.roles import (
+    Calibration,
+    ClassifierRole,
+    DetectorRole,
+    Precision,
+    StrictModel,
+)
 from edge_daemon.errors import BundleError
 
 MANIFEST = "bundle.json"
@@ -57,6 +63,25 @@ class ClassifierModels(StrictModel):
 
     spec: ClassifierRole
     models: dict[Precision, FileName] = Field(min_length=1)
+    calibrations: dict[Precision, Calibration] = Field(default_factory=dict)
+    """Of each precision whose answers were calibrated by themselves; the others are read by
+    ``spec``."""
+
+    @model_validator(mode="after")
+    def _calibrations_fit(self) -> ClassifierModels:
+        for precision, one in self.calibrations.items():
+            if precision not in self.models:
+                raise ValueError(f"calibrations: there is no {precision} to calibrate")
+            if (one.novelty_limit is None) != (self.spec.novelty_limit is None):
+                raise ValueError(
+                    f"calibrations.{precision}: novelty_limit is in one of it and spec"
+                )
+        return self
+
+    def read_in(self, precision: Precision) -> ClassifierRole:
+        """How answers in ``precision`` are read."""
+        own = self.calibrations.get(precision)
+        return self.spec if own is None else self.spec.read_by(own)
 
 
 class Roles(StrictModel):

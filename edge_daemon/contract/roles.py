@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import Field, model_validator
+from typing_extensions import Self
 
 from edge_daemon.contract.base import Fraction as Fraction
 from edge_daemon.contract.base import StrictModel as StrictModel
@@ -55,21 +56,13 @@ class DetectorRole(StrictModel):
         return self
 
 
-class ClassifierRole(StrictModel):
-    """Geometry and calibration of the ``classifier`` graph (and of ``second_opinion``).
+class Calibration(StrictModel):
+    """How the answers of a classifier are read: probability, label, and what it does not know.
 
-    Graph input ``crops``: uint8 ``[N, size, size, 3]``, RGB, each a square of ``crop_um``
-    micrometres around the centre of a cell (see :mod:`edge_daemon.vision.crops`). Graph output
-    ``logits``: float32 ``[N, len(classes)]``. The probability of a blast is
-    ``softmax(logits / temperature)[blast]`` (temperature scaling, Guo et al. 2017,
-    arXiv:1706.04599). With a ``novelty_limit`` there is a second output ``novelty``, float32
-    ``[N]``: how unlike the training cells a crop is.
+    The probability of a blast is ``softmax(logits / temperature)[blast]`` (temperature scaling, Guo
+    et al. 2017, arXiv:1706.04599).
     """
 
-    size: int = Field(gt=0, le=1024)
-    crop_um: float = Field(gt=0)
-    """Side of the square that a crop shows, in um: cell size stays visible to the network."""
-    classes: tuple[CellClass, ...] = CLASSES
     temperature: float = Field(default=1.0, gt=0)
     blast_threshold: Fraction = 0.5
     """``p_blast`` at and above which a cell is a blast when no abstain band is configured."""
@@ -79,13 +72,32 @@ class ClassifierRole(StrictModel):
     novelty_limit: float | None = Field(default=None, gt=0)
     """A crop with more ``novelty`` than this is ``uncertain``, whatever its probability: it shows
     nothing that the classifier knows. ``None``: the graph has no such output."""
-    single_cell_um_per_px: float = Field(gt=0)
-    """Scale of the single-cell pictures the classifier was trained on, in um per pixel; used for
-    pictures of one cell whose own scale is not known."""
 
     @model_validator(mode="after")
-    def _band_is_ordered(self) -> ClassifierRole:
+    def _band_is_ordered(self) -> Self:
         low, high = self.abstain_band
         if not low <= self.blast_threshold <= high:
             raise ValueError("abstain_band must enclose blast_threshold")
         return self
+
+
+class ClassifierRole(Calibration):
+    """Geometry and calibration of the ``classifier`` graph (and of ``second_opinion``).
+
+    Graph input ``crops``: uint8 ``[N, size, size, 3]``, RGB, each a square of ``crop_um``
+    micrometres around the centre of a cell (see :mod:`edge_daemon.vision.crops`). Graph output
+    ``logits``: float32 ``[N, len(classes)]``. With a ``novelty_limit`` there is a second output
+    ``novelty``, float32 ``[N]``: how unlike the training cells a crop is.
+    """
+
+    size: int = Field(gt=0, le=1024)
+    crop_um: float = Field(gt=0)
+    """Side of the square that a crop shows, in um: cell size stays visible to the network."""
+    classes: tuple[CellClass, ...] = CLASSES
+    single_cell_um_per_px: float = Field(gt=0)
+    """Scale of the single-cell pictures the classifier was trained on, in um per pixel; used for
+    pictures of one cell whose own scale is not known."""
+
+    def read_by(self, calibration: Calibration) -> ClassifierRole:
+        """The same role with another calibration."""
+        return self.model_copy(update=dict(calibration))

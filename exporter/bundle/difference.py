@@ -81,11 +81,17 @@ def _graph(bundle: Bundle, role: str, precision: str) -> str:
 
 def _calibration(old: Bundle, new: Bundle) -> Iterator[Difference]:
     for role in _in_both(old, new):
-        before, after = (_flat(b.role(role).spec.model_dump(mode="json")) for b in (old, new))
+        before, after = (_flat(_read_by(b, role)) for b in (old, new))
         for name in sorted(before.keys() | after.keys()):
             if before.get(name) != after.get(name):
                 values = (str(one.get(name, "none")) for one in (before, after))
                 yield Difference("calibration", f"{role} {name}", *values)
+
+
+def _read_by(bundle: Bundle, role: RoleName) -> dict[str, Any]:
+    """How the answers of a role are read, in each precision that is read in its own way."""
+    content = bundle.role(role).model_dump(mode="json", exclude={"models"})
+    return {**content.pop("spec"), **content.pop("calibrations", {})}
 
 
 def _flat(value: Any, path: str = "") -> dict[str, Any]:

@@ -154,6 +154,7 @@ def _precisions(verdicts: Sequence[Verdict]) -> str:
             "\n".join(
                 [
                     f"{verdict}.",
+                    *([f"{verdict.reading}."] if verdict.reading else []),
                     "",
                     f"| figure | fp32 | {verdict.precision} |",
                     "|---|---|---|",

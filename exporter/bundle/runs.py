@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from trainer.data.data_manifest import DataManifest
 
 CLASSIFIER_FIGURES = (
-    *("on_black", "composited", "cell_area_baseline", "normal_blood"),
+    *("on_black", "composited", "own_stain", "cell_area_baseline", "normal_blood"),
     "neither_class",
 )
 """Sections of a classifier's metrics that go into the bundle. Figures of single patient groups

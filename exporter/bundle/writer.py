@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -221,8 +222,16 @@ def _manifest(
     models: Models,
     verdicts: Sequence[Verdict] = (),
 ) -> BundleManifest:
+    calibrations: defaultdict[str, dict[Precision, object]] = defaultdict(dict)
+    for one in verdicts:
+        if one.passed and one.reduced.calibration is not None:
+            calibrations[one.role][one.precision] = one.reduced.calibration.model_dump(mode="json")
     roles = {
-        role.name: {"spec": role.spec.model_dump(mode="json"), "models": models[role.name]}
+        role.name: {
+            "spec": role.spec.model_dump(mode="json"),
+            "models": models[role.name],
+            **({"calibrations": own} if (own := calibrations[role.name]) else {}),
+        }
         for role in draft.roles
     }
     reduced = {

@@ -10,25 +10,27 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_daemon.contract.roles import ClassifierRole, DetectorRole
+from edge_daemon.contract.roles import Calibration, ClassifierRole, DetectorRole
 from edge_daemon.contract.terms import CellLabel
 from edge_daemon.vision.classify import judge_cells
 from edge_daemon.vision.detect import Detections, decode, letterbox
 from exporter.gate.verdict import Measured
+from trainer.classifier.calibration import calibrated
 from trainer.data.boxes import overlaps
 from trainer.data.cnmc import CellRecord, of_split, read_manifest
-from trainer.data.device_crops import crops_on_black, crops_on_fields
+from trainer.data.device_crops import crops_of_blood, crops_on_black, crops_on_fields
 from trainer.data.fields import FieldRecord, read_field_sets
 from trainer.data.smear_fields import real_fields
 from trainer.detector.evaluate import evaluation_role
 from trainer.detector.metrics import match, mean_average_precision
-from trainer.statistics.calibration import p_blast_of
+from trainer.statistics.calibration import expected_calibration_error, p_blast_of
 from trainer.statistics.ranking import auroc
 
 Pictures = NDArray[np.uint8]
@@ -52,8 +54,12 @@ class Examples(Protocol):
     def calibration_digest(self) -> str:
         """SHA-256 of the sorted names of what :meth:`calibration` shows."""
 
-    def measure(self, network: Network) -> Measured:
-        """What a network is worth on held-out data."""
+    def measure(self, network: Network, *, recalibrate: bool = False) -> Measured:
+        """What a network is worth on held-out data.
+
+        ``recalibrate``: a classifier's answers are read by a calibration fitted to themselves, by
+        the rule that the role's own was fitted with.
+        """
 
     def picture(self, positive: str) -> NDArray[np.uint8]:
         """What a positive of :meth:`measure` shows, RGB uint8 ``[H, W, 3]``, by its name."""
@@ -89,8 +95,11 @@ class FieldExamples:
         """See :class:`Examples`."""
         return _digest(record.image.name for record in self._training)
 
-    def measure(self, network: Network) -> Measured:
-        """mAP50 of each set, and recall of each kind at the shipped thresholds."""
+    def measure(self, network: Network, *, recalibrate: bool = False) -> Measured:  # noqa: ARG002
+        """mAP50 of each set, and recall of each kind at the shipped thresholds.
+
+        A detector has no calibration; its thresholds are those of float32.
+        """
         figures: dict[str, float] = {}
         positives: set[str] = set()
         for field_set in self._held_out:
@@ -145,7 +154,6 @@ class CellExamples:
         self._root, self._data, self._role = data / "cnmc2019", data, role
         self._training = _over_groups(training, CALIBRATION_CELLS)
         self._held_out = held_out
-        self._crops: dict[str, Pictures] | None = None
 
     def calibration(self) -> Iterator[Pictures]:
         """See :class:`Examples`."""
@@ -156,32 +164,51 @@ class CellExamples:
         """See :class:`Examples`."""
         return _digest(record.file for record in self._training)
 
-    def measure(self, network: Network) -> Measured:
+    def measure(self, network: Network, *, recalibrate: bool = False) -> Measured:
         """AUROC, sensitivity and specificity where an abstaining device would still decide."""
         is_blast = np.array([record.label == "blast" for record in self._held_out])
         figures: dict[str, float] = {}
         positives: set[str] = set()
         labels: dict[str, CellLabel] = {}
-        self._crops = self._crops or self._shown(self._held_out, "val", seed=1)
-        for shown, crops in self._crops.items():
-            said = _answers(network, crops)
-            p_blast = p_blast_of(said["logits"], self._role.temperature)
-            called = p_blast >= self._role.blast_threshold
+        answers = {shown: _answers(network, one) for shown, one in self._held_out_crops.items()}
+        own = self._calibrated(network, answers, is_blast) if recalibrate else None
+        role = self._role if own is None else self._role.read_by(own)
+        for shown, said in answers.items():
+            p_blast = p_blast_of(said["logits"], role.temperature)
+            called = p_blast >= role.blast_threshold
             figures[f"{shown}.auroc"] = auroc(is_blast, p_blast)
             figures[f"{shown}.sensitivity"] = float(called[is_blast].mean())
             figures[f"{shown}.specificity"] = float(1 - called[~is_blast].mean())
+            figures[f"{shown}.calibration_error"] = expected_calibration_error(is_blast, p_blast)
             names = [f"{record.file} {shown}" for record in self._held_out]
             positives |= {names[i] for i in np.flatnonzero(called & is_blast)}
-            verdicts = judge_cells(said["logits"], self._role, said.get("novelty"))
+            verdicts = judge_cells(said["logits"], role, said.get("novelty"))
             labels |= dict(zip(names, verdicts.labels, strict=True))
-        return Measured(figures, frozenset(positives), labels)
+        return Measured(figures, frozenset(positives), labels, own)
 
     def picture(self, positive: str) -> NDArray[np.uint8]:
         """See :class:`Examples`: the crop as the network was shown it."""
         file, _, shown = positive.rpartition(" ")
-        self._crops = self._crops or self._shown(self._held_out, "val", seed=1)
         names = [record.file for record in self._held_out]
-        return self._crops[shown][names.index(file)]
+        return self._held_out_crops[shown][names.index(file)]
+
+    @cached_property
+    def _held_out_crops(self) -> dict[str, Pictures]:
+        return self._shown(self._held_out, "val", seed=1)
+
+    def _calibrated(
+        self,
+        network: Network,
+        answers: Mapping[str, Answers],
+        is_blast: NDArray[np.bool_],
+    ) -> Calibration:
+        logits = np.concatenate([said["logits"] for said in answers.values()])
+        familiar: list[NDArray[np.float32]] = []
+        if self._role.novelty_limit is not None:
+            fields, role = real_fields(read_field_sets(self._data, "val")), self._role
+            blood = crops_of_blood(fields, crop_um=role.crop_um, size=role.size)
+            familiar = [said["novelty"] for said in (*answers.values(), _answers(network, blood))]
+        return calibrated(logits, np.tile(is_blast, len(answers)), familiar)
 
     def _shown(self, records: Sequence[CellRecord], split: str, seed: int) -> dict[str, Pictures]:
         role = self._role

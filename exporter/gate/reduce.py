@@ -92,7 +92,10 @@ class Reduction:
     def _judged(self, precision: Literal["fp16", "int8"], recipe: str, file: Path) -> Verdict:
         if self._float32 is None:
             self._float32 = self._examples.measure(ReferenceSession(self._source).run)
-        reduced = self._examples.measure(ReferenceSession(file).run)
+        # float16 says what float32 says; what INT8 says is spread a little differently
+        reduced = self._examples.measure(
+            ReferenceSession(file).run, recalibrate=precision == "int8"
+        )
         verdict = Verdict(self._role, precision, recipe, self._float32, reduced)
         self._tell(str(verdict))
         if not verdict.passed:

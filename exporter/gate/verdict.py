@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from edge_daemon.contract.roles import Precision
+from edge_daemon.contract.roles import Calibration, Precision
 from edge_daemon.contract.terms import CellLabel
 
 LIMITS: Mapping[Precision, Mapping[str, float]] = {
@@ -31,11 +31,14 @@ class Measured:
     """What one network is worth on held-out data."""
 
     figures: Mapping[str, float]
-    """Larger is better; names end in what they are, such as ``bccd/val.map50``."""
+    """Names end in what they are, such as ``bccd/val.map50``. Of what :data:`LIMITS` names, larger
+    is better."""
     positives: frozenset[str]
     """Names of the cells that it found: blasts called so, white cells detected."""
     labels: Mapping[str, CellLabel] = field(default_factory=dict)
     """What each cell is called, by its name; empty where cells are only found."""
+    calibration: Calibration | None = None
+    """How its answers were read, where that was fitted to themselves."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,18 @@ class Verdict:
         return tuple(
             (name, before, reduced.get(name, math.nan))
             for name, before in sorted(self.float32.figures.items())
+        )
+
+    @property
+    def reading(self) -> str | None:
+        """How its answers are read, where not as those of float32."""
+        own = self.reduced.calibration
+        if own is None:
+            return None
+        low, high = own.abstain_band
+        return (
+            "Its answers are read by a calibration of their own: temperature "
+            f"{own.temperature:.3g}, normal below {low:.3g}, blast from {high:.3g}"
         )
 
     @property

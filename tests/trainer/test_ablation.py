@@ -67,7 +67,7 @@ def test_parts_are_all_features_once() -> None:
 def test_with_all_features_the_committee_says_what_it_said(runs: Path) -> None:
     honest, whole = load_predictions(runs / PREDICTIONS), read_ablation(runs)[0]
     assert whole.model == ALL
-    for condition in honest.conditions:
+    for condition in whole.conditions:
         np.testing.assert_allclose(whole.logits[condition], honest.logits[condition], atol=1e-3)
 
 

@@ -46,7 +46,7 @@ def predictions(out: Path) -> Predictions:
 def test_every_cell_is_judged_once(config: ClassifierConfig, predictions: Predictions) -> None:
     cells = {record.file for record in read_manifest(config.data / "cnmc2019")}
     assert sorted(predictions.file) == sorted(cells)
-    assert predictions.conditions == ("on_black", "composited")
+    assert predictions.conditions == ("on_black", "composited", "own_stain")
     assert predictions.model == "small"
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from edge_daemon.contract.roles import ClassifierRole
 from edge_daemon.contract.terms import CLASSES
 from edge_daemon.errors import DataError
 from edge_daemon.vision.classify import judge_cells
+from trainer.classifier.calibration import RULE, calibrated
 from trainer.classifier.config import ClassifierConfig
 from trainer.classifier.groups import held_out
 from trainer.classifier.neither import crops_of_neither
@@ -30,8 +32,8 @@ from trainer.data.device_crops import crops_of_blood, crops_on_black, crops_on_f
 from trainer.data.fields import read_field_sets
 from trainer.data.smear_fields import real_fields
 from trainer.models.classifier import ClassifierGeometry, ClassifierGraph, load_classifier
-from trainer.statistics.calibration import expected_calibration_error, fit_temperature, p_blast_of
-from trainer.statistics.operating import abstain_band, operating_at
+from trainer.statistics.calibration import expected_calibration_error, p_blast_of
+from trainer.statistics.operating import operating_at
 from trainer.statistics.ranking import auroc, auroc_by_group, auroc_of_groups
 from trainer.statistics.resampling import group_bootstrap
 from trainer.training.compute import device_of
@@ -40,18 +42,6 @@ from trainer.whole_files import written_whole
 
 ANSWERS = "answers.npz"
 """File of a run: what its best weights say of the cells that were held out."""
-
-BLAST_THRESHOLD = 0.5
-"""Of the calibrated probability, where the abstain band allows it."""
-BAND_RATE = 0.90
-"""Of blasts let through by the band's lower end and of normal cells kept out by its upper end. At
-0.95 nearly three cells in four of C-NMC were uncertain, at 0.90 a good half; at 0.80 one in four,
-but of what was then decided only 73 % was right (77 % at 0.90)."""
-
-
-FAMILIAR_RATE = 0.97
-"""Of each kind of validation crop, cells on black, on fields and of normal blood, that stays within
-the limit of novelty. At 0.99 of all together one in eleven cells of normal blood was outside."""
 
 
 class Answers(NamedTuple):
@@ -69,6 +59,9 @@ class Validation:
 
     on_black: NDArray[np.uint8]
     composited: NDArray[np.uint8]
+    """On validation fields, in the stain of the field."""
+    own_stain: NDArray[np.uint8]
+    """On validation fields, in the stain that the cell came with; nothing is fitted to these."""
     is_blast: NDArray[np.bool_]
     blood: NDArray[np.uint8]
     """White cells of normal blood: none of them is a blast."""
@@ -104,29 +97,25 @@ def evaluate_run(
         "on_black": answers_of(graph, validation.on_black),
         "composited": answers_of(graph, validation.composited),
     }
+    both = np.concatenate([answer.logits for answer in answers.values()])
+    both_truth = np.concatenate([is_blast, is_blast])
+    expected = list(answers.values())
+    answers["own_stain"] = answers_of(graph, validation.own_stain)
     logits = {kind: answer.logits for kind, answer in answers.items()}
     _write_answers(folder, records, logits)
-    both, both_truth = np.concatenate(list(logits.values())), np.concatenate([is_blast, is_blast])
-    temperature = fit_temperature(both, both_truth)
-    calibrated = p_blast_of(both, temperature)
-    low, high = abstain_band(both_truth, calibrated, sensitivity=BAND_RATE, specificity=BAND_RATE)
-    threshold = float(np.clip(BLAST_THRESHOLD, low, high))
-
     groups = [record.group for record in records]
     area = np.array([record.area_um2 for record in records])
     of_blood = answers_of(graph, validation.blood)
-    blood = p_blast_of(of_blood.logits, temperature)
-    known = [*(answer.novelty for answer in answers.values()), of_blood.novelty]
-    limit = float(max(np.quantile(novelty, FAMILIAR_RATE) for novelty in known if len(novelty)))
+    known = [*(answer.novelty for answer in expected), of_blood.novelty]
+    calibration = calibrated(both, both_truth, known)
     role = ClassifierRole(
+        **dict(calibration),
         size=graph.geometry.size,
         crop_um=graph.geometry.crop_um,
-        temperature=temperature,
-        blast_threshold=threshold,
-        abstain_band=(low, high),
-        novelty_limit=limit,
         single_cell_um_per_px=UM_PER_PX,
     )
+    temperature, threshold = calibration.temperature, calibration.blast_threshold
+    blood = p_blast_of(of_blood.logits, temperature)
     metrics: dict[str, Any] = {
         "cells": {
             "val": len(records),
@@ -136,16 +125,14 @@ def evaluate_run(
         },
         "calibration": {
             **role.model_dump(mode="json", exclude={"classes"}),
-            "rule": "temperature by likelihood on both kinds of crop; low lets "
-            f"{BAND_RATE:.0%} of blasts through, high keeps {BAND_RATE:.0%} of normal cells out; "
-            f"at least {FAMILIAR_RATE:.0%} of each kind of crop within the limit of novelty",
+            "rule": RULE,
         },
         "cell_area_baseline": _ranking(groups, is_blast, area, rounds),
         "normal_blood": {
             "white_cells": len(blood),
             **_called(of_blood, role),
             "at_or_above_threshold": float((blood >= threshold).mean()),
-            "unfamiliar": float((of_blood.novelty > limit).mean()),
+            "unfamiliar": _unfamiliar(of_blood, role),
         },
         "neither_class": {
             what: _told_apart(answers_of(graph, crops), np.concatenate(known), role)
@@ -162,7 +149,7 @@ def evaluate_run(
             "specificity": at.specificity,
             "balanced_accuracy": at.balanced_accuracy,
             "uncertain": _called(answers[kind], role)["called_uncertain"],
-            "unfamiliar": float((answers[kind].novelty > limit).mean()),
+            "unfamiliar": _unfamiliar(answers[kind], role),
             "ece_before": expected_calibration_error(is_blast, p_raw),
             "ece_after": expected_calibration_error(is_blast, p),
             "by_group": auroc_by_group(groups, is_blast, p),
@@ -203,6 +190,12 @@ def _called(answers: Answers, role: ClassifierRole) -> dict[str, float]:
     return {f"called_{label}": float((labels == label).mean()) for label in ("blast", "uncertain")}
 
 
+def _unfamiliar(answers: Answers, role: ClassifierRole) -> float:
+    """Share of the crops that show nothing the classifier knows."""
+    judged = judge_cells(answers.logits, role, answers.novelty)
+    return float(judged.unfamiliar.mean())
+
+
 def _told_apart(
     neither: Answers, known: NDArray[np.float32], role: ClassifierRole
 ) -> dict[str, Any]:
@@ -235,7 +228,7 @@ def _ranking(
 def describe(metrics: dict[str, Any]) -> str:
     """The figures as a few lines for a person."""
     lines = []
-    for kind in ("on_black", "composited", "cell_area_baseline"):
+    for kind in ("on_black", "composited", "own_stain", "cell_area_baseline"):
         one = metrics[kind]
         low, high = one["auroc_interval_95"]
         line = f"{kind:20s} AUROC {one['auroc']:.3f} [{low:.3f}, {high:.3f}]"
@@ -269,10 +262,12 @@ def read_validation(
     sets = read_field_sets(data, "val")
     fields = real_fields(sets)
     crop_um, size = geometry.crop_um, geometry.size
-    composited = crops_on_fields(root, records, fields, crop_um=crop_um, size=size, seed=1)
+    on_fields = partial(crops_on_fields, root, records, fields, crop_um=crop_um, size=size, seed=1)
+    composited = on_fields()
     return Validation(
         on_black=crops_on_black(root, records, size),
         composited=composited,
+        own_stain=on_fields(staining="own"),
         is_blast=np.array([record.label == "blast" for record in records]),
         blood=crops_of_blood(fields, crop_um=crop_um, size=size),
         neither=crops_of_neither(sets, fields, composited, geometry),

@@ -11,6 +11,7 @@ from trainer.statistics.measures import Estimate
 _CONDITIONS = {
     "on_black": "cells cut out on black",
     "composited": "cells on a real background",
+    "own_stain": "cells on a real background, in the stain that they came with",
 }
 
 

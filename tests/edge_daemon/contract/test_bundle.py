@@ -14,6 +14,8 @@ from edge_daemon.contract.bundle import MANIFEST, load_bundle, newest_bundle, wr
 from edge_daemon.errors import BundleError
 from tests.edge_daemon.tiny_bundle import write_tiny_bundle
 
+WARY = {"temperature": 2.0, "blast_threshold": 0.5, "abstain_band": [0.1, 0.9]}
+
 
 def edit(bundle: Path, **changes: object) -> None:
     content = json.loads((bundle / MANIFEST).read_text())
@@ -77,6 +79,15 @@ class TestFilesThatAreNotWhatTheManifestSays:
         ({"colour": "red"}, r"colour: Extra inputs are not permitted"),
         ({"version": "1.0"}, "version: String should match pattern"),
         ({"roles__detector": None}, "roles.detector: Field required"),
+        ({"roles__classifier__calibrations": {"int8": WARY}}, "there is no int8 to calibrate"),
+        (
+            {"roles__classifier__calibrations": {"fp32": {**WARY, "novelty_limit": 2.0}}},
+            "novelty_limit is in one of it and spec",
+        ),
+        (
+            {"roles__classifier__calibrations": {"fp32": {**WARY, "abstain_band": [0.6, 0.9]}}},
+            "abstain_band must enclose blast_threshold",
+        ),
         ({"roles__detector__spec__strides": [7]}, "not a multiple of stride 7"),
         ({"roles__detector__spec__max_detections": 100}, "greater than or equal to 1000"),
         ({"roles__classifier__spec__abstain_band": [0.9, 0.1]}, "must enclose blast_threshold"),

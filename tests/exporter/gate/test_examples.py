@@ -74,7 +74,7 @@ def test_a_classifier_is_judged_on_held_out_cells_both_ways(cells: CellExamples)
     assert set(worth.figures) == {
         f"{shown}.{figure}"
         for shown in ("on_black", "composited")
-        for figure in ("auroc", "sensitivity", "specificity")
+        for figure in ("auroc", "sensitivity", "specificity", "calibration_error")
     }
     assert all(name.split()[0].startswith("all/val") for name in worth.positives)
 
@@ -93,6 +93,29 @@ def test_cells_are_labelled_as_the_device_labels_them(data: Path, cells: CellExa
         return by_size(crops) | {"novelty": np.full(len(crops), 2, np.float32)}
 
     assert set(wary.measure(unlike_anything).labels.values()) == {"uncertain"}
+
+
+def test_answers_that_are_spread_otherwise_can_be_read_by_a_calibration_of_their_own(
+    data: Path,
+) -> None:
+    records = read_manifest(data / "cnmc2019")
+    novel = CELLS.model_copy(update={"novelty_limit": 1.0})
+    cells = CellExamples(data, novel, of_split(records, "train"), of_split(records, "val"))
+
+    def twice_as_sure_and_never_at_home(crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        return {
+            "logits": 20 * by_size(crops)["logits"],
+            "novelty": np.full(len(crops), 2, np.float32),
+        }
+
+    as_told = cells.measure(twice_as_sure_and_never_at_home)
+    assert as_told.calibration is None
+    assert set(as_told.labels.values()) == {"uncertain"}
+    own = cells.measure(twice_as_sure_and_never_at_home, recalibrate=True)
+    assert own.calibration is not None
+    assert own.calibration.novelty_limit == 2.0
+    assert own.figures["on_black.auroc"] == as_told.figures["on_black.auroc"]
+    assert "blast" in own.labels.values()
 
 
 def test_a_detector_that_sees_nothing_has_nothing(data: Path) -> None:
