@@ -6,6 +6,7 @@ The modules that do the work import torch and ONNX, so they are imported when a 
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -63,13 +64,39 @@ def bundle(
 @app.command()
 def verify(
     path: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle.")],
+    public_key: Annotated[
+        Path | None, typer.Option(help="Of who made it, PEM: checks the signature as well.")
+    ] = None,
+    signature: Annotated[
+        Path | None, typer.Option(help="Of the bundle [default: BUNDLE.sig beside it].")
+    ] = None,
 ) -> None:
-    """Check digests, graphs and golden set of BUNDLE in ONNX Runtime."""
+    """Check digests, graphs and golden set of BUNDLE in ONNX Runtime; with a key, who made it."""
+    from exporter.bundle.signature import signature_of, verify_signature
     from exporter.bundle.writer import verify_bundle
 
+    if signature is not None and public_key is None:
+        raise typer.BadParameter("--signature says nothing without --public-key")
+    if public_key is not None:
+        verify_signature(path, signature or signature_of(path), public_key)
+        typer.echo(f"signed by the owner of {public_key}")
     for proof in verify_bundle(path):
         typer.echo(str(proof))
     typer.echo(f"{path}: sound")
+
+
+@app.command()
+def sign(
+    path: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle.")],
+    key: Annotated[Path, typer.Option(help="Private key on an elliptic curve, PEM.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The signature [default: BUNDLE.sig beside it].")
+    ] = None,
+) -> None:
+    """Sign BUNDLE in the format of OpenSSF Model Signing, for whoever it is passed on to."""
+    from exporter.bundle.signature import PASSWORD_VARIABLE, sign_bundle
+
+    typer.echo(f"{sign_bundle(path, key, out, os.environ.get(PASSWORD_VARIABLE))}")
 
 
 @app.command()
