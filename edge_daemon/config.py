@@ -72,7 +72,7 @@ class ModelSettings(StrictModel):
     second_opinion: bool = True
     """Ask the bundle's larger network, where it has one, about cells that were not cleared."""
     engine_cache: Path | None = None
-    """Folder of engines built for a GPU; the user's cache folder when not given."""
+    """Folder of networks compiled on this machine; the user's cache folder when not given."""
     gpu_engines: GpuEngineSettings = GpuEngineSettings()
     """How these engines are built."""
 

@@ -47,8 +47,8 @@ def _request(
     from edge_daemon.commands.engine import EngineRequest
     from edge_daemon.commands.models import find_bundle
     from edge_daemon.config import load_config
+    from edge_daemon.engines.folder import engine_folder
     from edge_daemon.engines.nvidia.gpu import compute_capability
-    from edge_daemon.engines.nvidia.opened import engine_folder
 
     options = EngineOptions(engine, precision)
     if config is not None:
@@ -95,7 +95,7 @@ def build(
 def show(cache: CacheOption = None) -> None:
     """Show the engines that are kept, and for what."""
     from edge_daemon.commands import engine as command
-    from edge_daemon.engines.nvidia.opened import engine_folder
+    from edge_daemon.engines.folder import engine_folder
 
     command.show(engine_folder(cache), console())
 
@@ -122,6 +122,6 @@ def prune(bundle: BundleOption = None, cache: CacheOption = None) -> None:
     """Delete engines that the bundle does not need, broken ones and unfinished files."""
     from edge_daemon.commands import engine as command
     from edge_daemon.commands.models import find_bundle
-    from edge_daemon.engines.nvidia.opened import engine_folder
+    from edge_daemon.engines.folder import engine_folder
 
     command.prune(find_bundle(bundle), engine_folder(cache), console())

@@ -25,6 +25,14 @@ settings.register_profile("house", deadline=None)
 settings.load_profile("house")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_engine_cache(tmp_path_factory: pytest.TempPathFactory) -> Generator[None, None, None]:
+    """Tests, and the programs that they start, keep what they compile to themselves."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LEUKO_ENGINE_CACHE", str(tmp_path_factory.mktemp("engines")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The root of this checkout."""

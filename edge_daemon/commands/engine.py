@@ -25,6 +25,7 @@ from edge_daemon.engines.nvidia.gpu import GpuInfo
 from edge_daemon.engines.nvidia.library import is_installed, load_library
 from edge_daemon.engines.nvidia.opened import open_on_gpu
 from edge_daemon.engines.nvidia.supply import EngineSupply
+from edge_daemon.engines.openvino_cache import prune_compiled
 from edge_daemon.engines.options import EngineOptions
 from edge_daemon.errors import ConfigError, EngineError
 
@@ -138,10 +139,10 @@ def prune(bundle: Bundle, folder: Path, console: Console) -> list[Path]:
         for kept in cache.engines()
         if kept.fault is None and kept.record is not None and kept.record.key.onnx_sha256 in graphs
     ]
-    gone = cache.prune(keep)
+    gone = [*cache.prune(keep), *prune_compiled(folder, graphs)]
     for path in gone:
         console.print(f"deleted {path.name}", highlight=False, soft_wrap=True, markup=False)
-    console.print(f"{len(keep)} engines kept, {len(gone)} files deleted", highlight=False)
+    console.print(f"{len(keep)} engines kept, {len(gone)} others deleted", highlight=False)
     return gone
 
 

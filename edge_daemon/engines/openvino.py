@@ -24,8 +24,15 @@ class OpenVinoEngine(CheckedEngine):
     runtime = "OpenVINO"
 
     def __init__(
-        self, model: Path, precision: Precision, threads: int, *, exact_fp32: bool
+        self,
+        model: Path,
+        precision: Precision,
+        threads: int,
+        *,
+        exact_fp32: bool,
+        keep_in: Path | None = None,
     ) -> None:
+        """``keep_in``: where the compiled network is found at the next start."""
         config: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",  # one frame at a time, all threads on it
             "INFERENCE_NUM_THREADS": threads,
@@ -37,6 +44,8 @@ class OpenVinoEngine(CheckedEngine):
         }
         if exact_fp32:
             config["INFERENCE_PRECISION_HINT"] = "f32"
+        if keep_in is not None:
+            config["CACHE_DIR"] = str(keep_in)
         with opened(model, self.runtime):
             compiled = core().compile_model(str(model), "CPU", config)
         arithmetic = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()

@@ -19,6 +19,6 @@ class EngineOptions:
     threads: int | None = None
     """Processor threads; all this process may use when None. A GPU does not ask."""
     engine_cache: Path | None = None
-    """Folder of built engines; the user's cache folder when None."""
+    """Folder of what is compiled here; the user's cache folder when None."""
     build: BuildSettings = BuildSettings()
     """How engines for a GPU are built."""

@@ -16,9 +16,11 @@ from typing import get_args
 from edge_daemon.contract.bundle import Bundle, RoleName
 from edge_daemon.contract.roles import Precision
 from edge_daemon.engines.base import Engine
+from edge_daemon.engines.folder import engine_folder
 from edge_daemon.engines.names import EngineChoice, EngineName
 from edge_daemon.engines.nvidia.cuda import why_no_gpu
 from edge_daemon.engines.nvidia.library import HOW_TO_INSTALL, is_installed
+from edge_daemon.engines.openvino_cache import compiled_folder
 from edge_daemon.engines.options import EngineOptions
 from edge_daemon.errors import EngineError
 
@@ -49,7 +51,13 @@ def open_engine(bundle: Bundle, role: RoleName, options: EngineOptions = EngineO
     if chosen == "openvino":
         from edge_daemon.engines.openvino import OpenVinoEngine
 
-        return OpenVinoEngine(model, wanted, threads, exact_fp32=precision == "fp32")
+        exact = precision == "fp32"
+        keep_in = compiled_folder(
+            engine_folder(options.engine_cache),
+            bundle.manifest.files[model.name].sha256,
+            "f32" if exact else "auto",
+        )
+        return OpenVinoEngine(model, wanted, threads, exact_fp32=exact, keep_in=keep_in)
     if chosen == "onnxruntime":
         from edge_daemon.engines.onnxruntime import OnnxRuntimeEngine
 

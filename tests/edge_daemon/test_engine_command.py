@@ -132,7 +132,7 @@ def test_prune_keeps_what_the_bundle_needs(desk, gpu_machine, tmp_path):
     gone = command.prune(desk.request.bundle, desk.request.folder, desk.console)
     assert len(gone) == 2
     assert len(gpu_machine.cache.engines()) == 2
-    assert "2 engines kept, 2 files deleted" in desk.printed()
+    assert "2 engines kept, 2 others deleted" in desk.printed()
 
 
 def test_an_empty_folder_is_no_error(desk, tmp_path):

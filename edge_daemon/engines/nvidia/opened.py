@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 
 from edge_daemon.contract.bundle import Bundle, RoleName
 from edge_daemon.contract.roles import Precision
+from edge_daemon.engines.folder import engine_folder
 from edge_daemon.engines.golden import check_golden
 from edge_daemon.engines.names import NvidiaLibraryName
 from edge_daemon.engines.nvidia.cuda import open_gpu
@@ -20,18 +18,6 @@ from edge_daemon.engines.nvidia.supply import EngineSupply
 from edge_daemon.engines.options import EngineOptions
 from edge_daemon.engines.tensorrt import RefusedEngineError, TensorRtEngine
 from edge_daemon.errors import EngineError
-
-CACHE_VARIABLE = "LEUKO_ENGINE_CACHE"
-
-
-def engine_folder(chosen: Path | None = None) -> Path:
-    """Where engines are kept: as chosen, ``LEUKO_ENGINE_CACHE``, or the user's cache folder."""
-    if chosen is not None:
-        return chosen
-    if named := os.environ.get(CACHE_VARIABLE):
-        return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "leukoedge" / "engines"
 
 
 def open_on_gpu(

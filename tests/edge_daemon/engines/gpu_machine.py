@@ -10,6 +10,7 @@ import pytest
 
 from edge_daemon.commands import engine
 from edge_daemon.engines import select
+from edge_daemon.engines.folder import CACHE_VARIABLE
 from edge_daemon.engines.nvidia import cuda, opened
 from edge_daemon.engines.nvidia.engine_cache import EngineCache
 from edge_daemon.engines.nvidia.library import wrap_library
@@ -38,6 +39,6 @@ def gpu_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gpu
     for module in (select, engine):
         monkeypatch.setattr(module, "is_installed", lambda name: name == "tensorrt")
         monkeypatch.setattr(module, "why_no_gpu", lambda: None)
-    monkeypatch.setenv(opened.CACHE_VARIABLE, str(machine.cache.folder))
+    monkeypatch.setenv(CACHE_VARIABLE, str(machine.cache.folder))
     yield machine
     cuda._open_gpus.clear()  # left open by a test: no concern of the next
