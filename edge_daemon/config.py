@@ -10,11 +10,12 @@ import difflib
 import re
 import sys
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
 from edge_daemon.contract.base import Name, StrictModel
+from edge_daemon.contract.messages import CommandName
 from edge_daemon.delivery.settings import BrokerSettings
 from edge_daemon.engines.names import EngineChoice, PrecisionChoice
 from edge_daemon.engines.nvidia.build_settings import BuildSettings
@@ -86,8 +87,16 @@ class ModelSettings(StrictModel):
 class SlideSettings(StrictModel):
     """What a slide is called and which counts mean what."""
 
+    start: Literal["at_once", "on_command"] = "at_once"
+    """Whether a slide begins with the daemon, or when a command says so."""
+    resume: bool = True
+    """Go on with the slide that was under way when the daemon was cut off."""
     name: Name | None = None
-    """Name of the slide; a name from date and time when not given."""
+    """Name of the slide that begins at once; a name from date and time when not given."""
+    operator: Name | None = None
+    """Pseudonym of who is at the microscope, unless the command that begins a slide names one."""
+    objective: Name | None = None
+    """The objective, likewise."""
     thresholds: SlideThresholds = SlideThresholds()
 
 
@@ -96,6 +105,22 @@ class OutboxSettings(StrictModel):
 
     path: Path = Path("leuko-edge-outbox.db")
     budget_mb: int = Field(default=256, ge=1)
+
+
+class CommandSettings(StrictModel):
+    """Which commands this device takes, and how many."""
+
+    allow: tuple[CommandName, ...] = (
+        "slide-start",
+        "slide-pause",
+        "slide-resume",
+        "slide-finish",
+        "slide-abort",
+        "status",
+    )
+    """Others are refused."""
+    per_minute: int = Field(default=60, ge=1)
+    """More are refused, and not answered each."""
 
 
 class Config(StrictModel):
@@ -108,6 +133,7 @@ class Config(StrictModel):
     outbox: OutboxSettings = OutboxSettings()
     quality: QualityThresholds = QualityThresholds()
     slide: SlideSettings = SlideSettings()
+    commands: CommandSettings = CommandSettings()
     health_every_s: float = Field(default=10.0, gt=0)
     """How often the device reports its health."""
 

@@ -22,11 +22,18 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edge_daemon.contract.findings import CellResult, FrameQuality, ScaleOrigin, StagePoint
+from edge_daemon.contract.findings import (
+    CellResult,
+    FramePlace,
+    FrameQuality,
+    ScaleOrigin,
+    StagePoint,
+)
 from edge_daemon.contract.terms import KINDS, CellLabel, Outcome
 from edge_daemon.errors import LostDeviceError
 from edge_daemon.inference import DetectorInput, Models
@@ -35,6 +42,7 @@ from edge_daemon.vision.classify import Verdicts
 from edge_daemon.vision.crops import crop_cells
 from edge_daemon.vision.detect import Detections
 from edge_daemon.vision.island import Sighting
+from edge_daemon.vision.placement import Placement
 from edge_daemon.vision.quality import QualityThresholds, assess
 from edge_daemon.vision.scale import estimate_um_per_px
 from edge_daemon.vision.slide_map import SlideMap
@@ -46,6 +54,14 @@ _FRAME_FAILED = "frame %d of %s failed"
 NUCLEATED_CELL_UM = 12.0
 """Assumed diameter of a nucleated cell where neither camera, red cells nor earlier frames tell the
 scale. Verdicts at an assumed scale are ``uncertain``: size is half of what a blast is."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Mapped:
+    """What an analysed frame did to the slide map; with it the map can be made again."""
+
+    placement: Placement
+    sightings: tuple[Sighting, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,8 +81,16 @@ class Findings:
     height: int | None = None
     um_per_px: float | None = None
     um_per_px_from: ScaleOrigin = "unknown"
+    place: FramePlace | None = None
     saturated: bool = False
     cells: tuple[CellResult, ...] = ()
+    mapped: Mapped | None = None
+    """Of an analysed frame, for the ledger; not part of the message."""
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The fields of the message."""
+        return {name: value for name, value in vars(self).items() if name != "mapped"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -102,13 +126,24 @@ class Pipeline:
     Its first half may run in another thread, one frame ahead: :mod:`edge_daemon.screening`.
     """
 
-    def __init__(self, models: Models, quality: QualityThresholds | None = None) -> None:
-        self.slide_map = SlideMap()
+    def __init__(
+        self,
+        models: Models,
+        quality: QualityThresholds | None = None,
+        *,
+        slide_map: SlideMap | None = None,
+        scales: Mapping[tuple[int, int], float] | None = None,
+    ) -> None:
+        """Of a slide that is taken up again, ``slide_map`` and ``scales`` are as they were.
+
+        ``scales``: height and width of a frame -> um per pixel, as last estimated.
+        """
+        self.slide_map = slide_map or SlideMap()
         self.lost: LostDeviceError | None = None
         """Why the networks cannot go on; whoever runs the slide ends it and raises this."""
         self._models = models
         self._quality = quality or QualityThresholds()
-        self._last_scale: dict[tuple[int, int], float] = {}
+        self._last_scale: dict[tuple[int, int], float] = dict(scales or {})
 
     def process(self, captured: Captured) -> Findings:
         """Give a captured frame its one outcome. Never raises for what is wrong with a frame."""
@@ -183,8 +218,15 @@ class Pipeline:
             timings_ms=watch.timings_ms,
             um_per_px=um_per_px,
             um_per_px_from=origin,
+            place=FramePlace(
+                piece=placement.island,
+                x=float(placement.frame[0]),
+                y=float(placement.frame[1]),
+                tie=placement.tie,
+            ),
             saturated=found.saturated,
             cells=_cells(sightings, ids),
+            mapped=Mapped(placement, tuple(sightings)),
         )
 
     def _scale(self, frame: Frame, found: Detections) -> tuple[float | None, ScaleOrigin]:

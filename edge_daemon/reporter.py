@@ -6,7 +6,7 @@ of JSON, into the ``--out`` file. Without an outbox messages are numbered in mem
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol, TextIO
 
@@ -71,6 +71,7 @@ class Reporter:
         outbox: Outbox | None = None,
         lines: TextIO | None = None,
         crops: bool = True,
+        pictured: Iterable[int] = (),
     ) -> None:
         """Report as ``origin``.
 
@@ -80,13 +81,14 @@ class Reporter:
             outbox: where messages wait for the broker; None delivers nothing.
             lines: a text file that gets one line of JSON per frame.
             crops: send a picture of every suspicious cell, once.
+            pictured: unique cells of which a picture was sent already.
         """
         self._origin = origin
         self._slide = slide
         self._outbox = outbox
         self._lines = lines
         self._crops = crops and outbox is not None
-        self._pictured: set[int] = set()
+        self._pictured: set[int] = set(pictured)
         self._memory = _MemoryNumbers()
 
     def frame(self, findings: Findings, pixels: npt.NDArray[np.uint8] | None) -> FrameResult:
@@ -96,7 +98,7 @@ class Reporter:
                 **batch.envelope(self._origin),
                 slide=self._slide,
                 counts=CellCounts.of(findings.cells),
-                **vars(findings),
+                **findings.body,
             )
             batch.put(parcel_of(message))
             if self._crops and pixels is not None:
@@ -123,6 +125,18 @@ class Reporter:
             )
             batch.put(parcel_of(message))
         return message
+
+    @contextmanager
+    def together(self) -> Iterator[Batch | None]:
+        """What is reported inside is stored under one commit, with what else the batch is given.
+
+        None where nothing is stored.
+        """
+        if self._outbox is None:
+            yield None
+        else:
+            with self._outbox.transaction() as batch:
+                yield batch
 
     def _batch(self) -> AbstractContextManager[_Numbers]:
         if self._outbox is None:

@@ -19,15 +19,10 @@ from edge_daemon.contract.messages import FrameResult, SlideSummary
 from edge_daemon.errors import SourceError
 from edge_daemon.pipeline import Pipeline
 from edge_daemon.reporter import Reporter
-from edge_daemon.second_opinion import SecondAnswer, SecondOpinions
+from edge_daemon.second_opinion import SecondOpinions
+from edge_daemon.slide_run import SlideRun
 from edge_daemon.slide_session import SlideSession
-from edge_daemon.sources.base import Captured, Frame, Source
-
-SUMMARY_EVERY_S = 2.0
-"""How often the standing of a running slide is reported, and the second opinions that have come."""
-
-SECOND_OPINIONS_WITHIN_S = 30.0
-"""How long the final summary of a whole slide waits for them."""
+from edge_daemon.sources.base import Captured, Source
 
 
 def screen(
@@ -63,40 +58,20 @@ def screen(
         LostDeviceError: the networks broke for good; likewise. No captured frame is without its
             outcome.
     """
-    next_summary = clock() + SUMMARY_EVERY_S
+    run = SlideRun(pipeline, session, reporter, second=second, clock=clock)
 
     def stopped() -> bool:
         return pipeline.lost is not None or (stop is not None and stop.is_set())
 
-    def standing(*, ended: bool = False, complete: bool = False) -> SlideSummary:
-        answers: list[SecondAnswer] = []
-        if second is not None:
-            patience_s = SECOND_OPINIONS_WITHIN_S if complete else 0.0
-            answers = second.finish(patience_s) if ended else second.answers()
-        for answer in answers:
-            reporter.opinion(answer)
-        counts = None if second is None else second.counts
-        return reporter.standing(
-            session.standing(ended=ended, complete=complete, second_opinions=counts)
-        )
-
     try:
         with closing(ahead(source, pipeline.prepare, stopped)) as frames:
             for prepared in frames:
-                captured = prepared.captured
-                findings = pipeline.finish(prepared)
-                session.enter(findings)
-                pixels = captured.pixels if isinstance(captured, Frame) else None
-                on_frame(reporter.frame(findings, pixels), captured)
-                if second is not None and pixels is not None:
-                    second.ask(findings, pixels)
-                if clock() >= next_summary:
-                    standing()
-                    next_summary = clock() + SUMMARY_EVERY_S
+                on_frame(run.enter(prepared), prepared.captured)
+                run.tick()
     except SourceError:
-        standing(ended=True)
+        run.end("source_failed")
         raise
-    summary = standing(ended=True, complete=not stopped())
     if pipeline.lost is not None:
+        run.end("device_lost")
         raise pipeline.lost
-    return summary
+    return run.end("stopped" if stopped() else "source_ended")

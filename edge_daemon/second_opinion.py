@@ -54,6 +54,8 @@ class SecondAnswer:
 
 @dataclass(frozen=True, eq=False)
 class _Question:
+    slide: int
+    """Which slide since the network was opened."""
     frame: int
     cell: CellResult
     crop: npt.NDArray[np.uint8]
@@ -73,11 +75,12 @@ class SecondOpinions:
         self._open_network = open_network
         self._role = role
         self._questions: queue.Queue[_Question | None] = queue.Queue(most_waiting)
-        self._answers: queue.SimpleQueue[SecondAnswer | _Question] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[tuple[int, SecondAnswer | None]] = queue.SimpleQueue()
         self._seen_whole: set[int] = set()
         self._only_cut: set[int] = set()
         self._asked: set[int] = set()
         self._wanted = self._answered = self._agreed = self._skipped = 0
+        self._slide = 0
         self._thread = threading.Thread(target=self._work, name="second-opinion", daemon=True)
         self._ready = threading.Event()
         self._fault: LeukoError | None = None
@@ -124,6 +127,24 @@ class SecondOpinions:
             skipped=self._skipped,
         )
 
+    def begin(self, counts: OpinionCounts | None = None, asked: Iterable[int] = ()) -> None:
+        """A slide begins; what is still asked about the one before is not wanted any more.
+
+        Args:
+            counts: how it stood with a slide that is taken up again; what was not answered then
+                never will be.
+            asked: unique cells of it that were asked about.
+        """
+        while self._taken() is not None:
+            pass
+        self._slide += 1
+        before = counts or OpinionCounts()
+        self._wanted, self._answered, self._agreed = before.wanted, before.answered, before.agreed
+        self._skipped = before.wanted - before.answered
+        self._asked = set(asked)
+        self._seen_whole = set(self._asked)
+        self._only_cut = set()
+
     def ask(self, findings: Findings, pixels: npt.NDArray[np.uint8]) -> None:
         """Ask about the cells of a frame that were not cleared and not asked about before."""
         cells = self._to_ask(findings.cells, pixels.shape[1], pixels.shape[0])
@@ -138,7 +159,7 @@ class SecondOpinions:
         role = self._role
         crops = crop_cells(pixels, boxes, findings.um_per_px, role.crop_um, role.size)
         for cell, crop in zip(cells, crops, strict=True):
-            if not self._has_put(_Question(findings.frame, cell, crop)):
+            if not self._has_put(_Question(self._slide, findings.frame, cell, crop)):
                 self._skipped += 1
 
     def _to_ask(self, cells: Iterable[CellResult], width: int, height: int) -> list[CellResult]:
@@ -164,8 +185,10 @@ class SecondOpinions:
         """What has been answered since this was called last."""
         found = []
         while not self._answers.empty():
-            answer = self._answers.get()
-            if isinstance(answer, _Question):
+            slide, answer = self._answers.get()
+            if slide != self._slide:
+                continue
+            if answer is None:
                 self._skipped += 1
                 continue
             self._answered += 1
@@ -233,21 +256,20 @@ class SecondOpinions:
         except LeukoError:
             log.exception("second opinion on %d cells failed", len(batch))
             for question in batch:
-                self._answers.put(question)
+                self._answers.put((question.slide, None))
             return
         said = zip(verdicts.p_blast.tolist(), verdicts.labels, strict=True)
         for question, (p_blast, label) in zip(batch, said, strict=True):
             cell = question.cell
             if cell.p_blast is None or cell.label is None or cell.unique_id is None:
                 continue  # never asked about: only classified cells have a label
-            self._answers.put(
-                SecondAnswer(
-                    frame=question.frame,
-                    unique_id=cell.unique_id,
-                    first=Opinion(p_blast=cell.p_blast, label=cell.label),
-                    second=Opinion(p_blast=p_blast, label=label),
-                )
+            answer = SecondAnswer(
+                frame=question.frame,
+                unique_id=cell.unique_id,
+                first=Opinion(p_blast=cell.p_blast, label=cell.label),
+                second=Opinion(p_blast=p_blast, label=label),
             )
+            self._answers.put((question.slide, answer))
 
 
 def _corners(cell: CellResult) -> npt.NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 from edge_daemon.contract.findings import (
@@ -12,10 +12,43 @@ from edge_daemon.contract.findings import (
     FrameCounts,
     OpinionCounts,
 )
-from edge_daemon.contract.terms import Disposition, Outcome
+from edge_daemon.contract.terms import COMPLETE, Completion, Disposition, Outcome
 from edge_daemon.pipeline import Findings
-from edge_daemon.vision.slide import SlideThresholds, blast_fraction, judge
+from edge_daemon.vision.slide import SlideThresholds, Verdict, blast_fraction, judge
 from edge_daemon.vision.slide_map import SlideMap
+
+
+@dataclass(frozen=True)
+class SlideSetup:
+    """What is said of a slide when it begins, and holds to its end."""
+
+    name: str
+    operator: str | None = None
+    """Pseudonym of who is at the microscope."""
+    objective: str | None = None
+    source: str | None = None
+    """What the frames come from; a slide is not taken up again from another source."""
+
+
+@dataclass
+class Tally:
+    """How the frames of a slide ended so far."""
+
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    saturated: int = 0
+    um_per_px: float | None = None
+
+    def enter(self, outcome: Outcome, *, saturated: bool, um_per_px: float | None) -> None:
+        """Count one frame."""
+        self.outcomes[outcome] += 1
+        self.saturated += saturated
+        if um_per_px is not None:
+            self.um_per_px = um_per_px
+
+    @property
+    def captured(self) -> int:
+        """Frames that have an outcome."""
+        return sum(self.outcomes.values())
 
 
 @dataclass(frozen=True)
@@ -36,33 +69,57 @@ class Standing:
     started_at: datetime
     ended_at: datetime | None
     complete: bool
+    completion: Completion | None
+    paused: bool
+    operator: str | None
+    objective: str | None
+    position_lost: int
+    revisits: int
 
 
 class SlideSession:
     """Keeps the ledger of a slide: every captured frame in exactly one outcome."""
 
     def __init__(
-        self, name: str, slide_map: SlideMap, thresholds: SlideThresholds | None = None
+        self,
+        setup: SlideSetup,
+        slide_map: SlideMap,
+        thresholds: SlideThresholds | None = None,
+        *,
+        tally: Tally | None = None,
+        started_at: datetime | None = None,
     ) -> None:
-        self.name = name
+        """``tally`` and ``started_at`` are those of a slide that is taken up again."""
+        self.setup = setup
+        self.started_at = started_at or datetime.now(timezone.utc)
+        self.tally = tally or Tally()
+        self.paused = False
+        self.began_at = datetime.now(timezone.utc)
+        """Since when its frames count: since it began, or was gone on with."""
         self._map = slide_map
         self._thresholds = thresholds or SlideThresholds()
-        self._outcomes: Counter[Outcome] = Counter()
-        self._saturated = 0
-        self._um_per_px: float | None = None
-        self._started_at = datetime.now(timezone.utc)
+
+    @property
+    def name(self) -> str:
+        """Of the slide."""
+        return self.setup.name
+
+    def pause(self, paused: bool) -> None:
+        """Stop counting frames, or go on with those that are captured from now on."""
+        self.paused = paused
+        if not paused:
+            self.began_at = datetime.now(timezone.utc)
 
     def enter(self, findings: Findings) -> None:
         """Put one frame's outcome into the ledger."""
-        self._outcomes[findings.outcome] += 1
-        self._saturated += findings.saturated
-        if findings.um_per_px is not None:
-            self._um_per_px = findings.um_per_px
+        self.tally.enter(
+            findings.outcome, saturated=findings.saturated, um_per_px=findings.um_per_px
+        )
 
     @property
     def frames(self) -> FrameCounts:
         """How the frames captured so far ended."""
-        ended = self._outcomes
+        ended = self.tally.outcomes
         return FrameCounts(
             captured=sum(ended.values()),
             analysed=ended["analysed"],
@@ -74,28 +131,30 @@ class SlideSession:
     def standing(
         self,
         *,
-        ended: bool = False,
-        complete: bool = False,
+        completion: Completion | None = None,
         second_opinions: OpinionCounts | None = None,
     ) -> Standing:
         """The counts so far and what they say.
 
         Args:
             second_opinions: how they stand, where there are any.
-            ended: the slide is over.
-            complete: and its source came to its end, rather than being cut short.
+            completion: why the slide is over; None while it is not.
         """
         slide = self._map
         nucleated = slide.count("wbc")
         blasts = slide.count("wbc", "blast")
         uncertain = slide.count("wbc", "uncertain")
-        verdict = judge(
-            blasts=blasts,
-            uncertain=uncertain,
-            nucleated=nucleated,
-            frames=self.frames,
-            saturated_frames=self._saturated,
-            thresholds=self._thresholds,
+        verdict = (
+            _thrown_away()
+            if completion == "aborted"
+            else judge(
+                blasts=blasts,
+                uncertain=uncertain,
+                nucleated=nucleated,
+                frames=self.frames,
+                saturated_frames=self.tally.saturated,
+                thresholds=self._thresholds,
+            )
         )
         return Standing(
             frames=self.frames,
@@ -106,17 +165,27 @@ class SlideSession:
             blasts=blasts,
             uncertain=uncertain,
             blast_fraction=blast_fraction(blasts, nucleated, self._thresholds.confidence),
-            saturated_frames=self._saturated,
+            saturated_frames=self.tally.saturated,
             second_opinions=second_opinions,
             coverage_mm2=self._coverage_mm2(),
             disposition=verdict.disposition,
             reasons=verdict.reasons,
-            started_at=self._started_at,
-            ended_at=datetime.now(timezone.utc) if ended else None,
-            complete=complete,
+            started_at=self.started_at,
+            ended_at=datetime.now(timezone.utc) if completion else None,
+            complete=completion in COMPLETE,
+            completion=completion,
+            paused=self.paused,
+            operator=self.setup.operator,
+            objective=self.setup.objective,
+            position_lost=slide.lost,
+            revisits=slide.revisits,
         )
 
     def _coverage_mm2(self) -> float | None:
-        if self._um_per_px is None:
+        if self.tally.um_per_px is None:
             return None
-        return round(self._map.area_px * (self._um_per_px / 1e3) ** 2, 6)
+        return round(self._map.area_px * (self.tally.um_per_px / 1e3) ** 2, 6)
+
+
+def _thrown_away() -> Verdict:
+    return Verdict("insufficient", ("The operator aborted this slide: it says nothing.",))

@@ -26,7 +26,7 @@ from edge_daemon.delivery.parcel import Origin
 from edge_daemon.engines.options import EngineOptions
 from edge_daemon.pipeline import Pipeline, Prepared
 from edge_daemon.reporter import Reporter
-from edge_daemon.slide_session import SlideSession
+from edge_daemon.slide_session import SlideSession, SlideSetup
 from edge_daemon.sources.base import Captured
 from edge_daemon.sources.open import open_source
 
@@ -60,7 +60,7 @@ def bench(
     with open_models(bundle, options) as models:
         console.print(f"{models.description}, {frames} frames of {spec}", highlight=False)
         pipeline = Pipeline(models)
-        session = SlideSession("bench", pipeline.slide_map)
+        session = SlideSession(SlideSetup("bench"), pipeline.slide_map)
         reporter = Reporter(
             Origin("bench", "bench", uuid.uuid4().hex, models.bundle.digest), "bench"
         )

@@ -34,7 +34,7 @@ from edge_daemon.errors import BrokerError
 from edge_daemon.pipeline import Pipeline
 from edge_daemon.reporter import Reporter
 from edge_daemon.screening import screen
-from edge_daemon.slide_session import SlideSession
+from edge_daemon.slide_session import SlideSession, SlideSetup
 from edge_daemon.sources.base import Captured, Frame, Source
 from edge_daemon.sources.open import open_source
 from edge_daemon.vision.annotate import annotate
@@ -79,7 +79,7 @@ def replay(request: ReplayRequest, console: Console) -> SlideSummary:
             delivery = stack.enter_context(Delivery(request.broker, request.outbox, origin))
         slide = request.slide or name_from(Path(request.source.partition("?")[0]).name)
         pipeline = Pipeline(models)
-        session = SlideSession(slide, pipeline.slide_map)
+        session = SlideSession(SlideSetup(slide), pipeline.slide_map)
         reporter = Reporter(
             origin, slide, outbox=None if delivery is None else delivery.outbox, lines=lines
         )

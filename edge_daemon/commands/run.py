@@ -1,4 +1,4 @@
-"""``leuko-edge run``: screen a slide as the configuration says, until it ends or a signal."""
+"""``leuko-edge run``: screen slides as the configuration and commands say, until a signal."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime, timezone
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 from rich.console import Console
@@ -19,13 +18,17 @@ from edge_daemon.commands.models import open_models, opened_second
 from edge_daemon.commands.output import print_summary
 from edge_daemon.config import Config
 from edge_daemon.contract.messages import FrameResult
+from edge_daemon.delivery.link import Arrival
 from edge_daemon.delivery.parcel import Origin
 from edge_daemon.errors import LeukoError
+from edge_daemon.ledger.slides import SlideLedger, Unfinished
 from edge_daemon.pipeline import Pipeline
 from edge_daemon.reporter import Reporter
-from edge_daemon.screening import screen
+from edge_daemon.service.commands import CommandDesk
 from edge_daemon.service.health import HealthReporter
-from edge_daemon.slide_session import SlideSession
+from edge_daemon.service.slides import SlideDefaults, SlideService, suspicious
+from edge_daemon.slide_run import SlideRun
+from edge_daemon.slide_session import SlideSession, SlideSetup
 from edge_daemon.sources.base import Captured
 from edge_daemon.sources.open import open_source
 
@@ -36,48 +39,87 @@ log = logging.getLogger(__name__)
 
 
 def run(config: Config, console: Console) -> None:
-    """Screen one slide. Returns when the source ends or on SIGINT or SIGTERM.
+    """Screen slides. Returns when the source ends or on SIGINT or SIGTERM.
 
     Raises:
-        LeukoError: something it needs is missing or broke; results so far are stored.
+        LeukoError: something it needs is missing or broke; results so far are stored, and a slide
+            that was under way is gone on with at the next start.
     """
     chosen, source_is = config.models, config.source
-    slide = config.slide.name or f"slide-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
-    with (
-        open_models(chosen.bundle, chosen.options) as models,
-        open_source(source_is.url, scan=source_is.scan, um_per_px=source_is.um_per_px) as source,
-        Delivery(
-            config.broker,
-            config.outbox.path,
-            origin := Origin(
-                config.device.site, config.device.name, uuid.uuid4().hex, models.bundle.digest
-            ),
-            config.outbox.budget_mb << 20,
-        ) as delivery,
-        HealthReporter(delivery.publisher, delivery.outbox, config.health_every_s) as health,
-        opened_second(models.bundle, chosen.options, wanted=chosen.second_opinion) as second,
-        stop_on_signals() as stop,
-    ):
-        log.info("slide %s from %s with %s", slide, source.name, models.description)
-        pipeline = Pipeline(models, config.quality)
-        session = SlideSession(slide, pipeline.slide_map, config.slide.thresholds)
-        reporter = Reporter(origin, slide, outbox=delivery.outbox)
+    with ExitStack() as stack:
+        models = stack.enter_context(open_models(chosen.bundle, chosen.options))
+        source = stack.enter_context(
+            open_source(source_is.url, scan=source_is.scan, um_per_px=source_is.um_per_px)
+        )
+        origin = Origin(
+            config.device.site, config.device.name, uuid.uuid4().hex, models.bundle.digest
+        )
+        budget = config.outbox.budget_mb << 20
+        delivery = Delivery(config.broker, config.outbox.path, origin, budget)
+        desk = CommandDesk(origin, delivery.outbox, config.commands)
+        delivery.publisher.on_command = lambda arrival: _hand_in(desk, arrival)
+        stack.enter_context(delivery)
+        health = stack.enter_context(
+            HealthReporter(delivery.publisher, delivery.outbox, config.health_every_s)
+        )
+        second = stack.enter_context(
+            opened_second(models.bundle, chosen.options, wanted=chosen.second_opinion)
+        )
+        stop = stack.enter_context(stop_on_signals())
+        log.info("%s with %s", source.name, models.description)
+        ledger = SlideLedger(delivery.outbox)
+
+        def open_run(setup: SlideSetup, left: Unfinished | None) -> SlideRun:
+            pipeline = Pipeline(
+                models,
+                config.quality,
+                slide_map=None if left is None else left.slide_map,
+                scales=None if left is None else left.scales,
+            )
+            session = SlideSession(
+                setup,
+                pipeline.slide_map,
+                config.slide.thresholds,
+                tally=None if left is None else left.tally,
+                started_at=None if left is None else left.started_at,
+            )
+            known = suspicious(pipeline.slide_map.cells())
+            reporter = Reporter(origin, setup.name, outbox=delivery.outbox, pictured=known)
+            if second is not None:
+                before = None if left is None or left.standing is None else left.standing
+                second.begin(None if before is None else before.second_opinions, known)
+            return SlideRun(pipeline, session, reporter, second=second, ledger=ledger)
 
         def on_frame(frame: FrameResult, _: Captured) -> None:
             health.frame(frame)
             if frame.outcome in ("failed", "rejected"):
                 log.warning("frame %d %s: %s", frame.frame, frame.outcome, frame.reason)
 
+        service = SlideService(
+            source,
+            Pipeline(models, config.quality).prepare,
+            open_run,
+            ledger,
+            desk,
+            models.bundle.digest,
+            defaults=SlideDefaults(
+                at_once=config.slide.start == "at_once",
+                resume=config.slide.resume,
+                name=config.slide.name,
+                operator=config.slide.operator,
+                objective=config.slide.objective,
+            ),
+            on_frame=on_frame,
+        )
         started = time.monotonic()
         try:
-            summary = screen(
-                source, pipeline, session, reporter, second=second, on_frame=on_frame, stop=stop
-            )
+            summary = service.run(stop)
         except LeukoError as error:
             delivery.publisher.set_state("degraded", str(error)[:500])
             delivery.publisher.flush(FLUSH_ON_EXIT_S)
             raise
-        print_summary(summary, time.monotonic() - started, console)
+        if summary is not None:
+            print_summary(summary, time.monotonic() - started, console)
         left = delivery.publisher.flush(FLUSH_ON_EXIT_S)
         if left:
             log.warning(
@@ -86,6 +128,11 @@ def run(config: Config, console: Console) -> None:
                 delivery.outbox.path,
                 delivery.publisher.link.line,
             )
+
+
+def _hand_in(desk: CommandDesk, arrival: Arrival) -> None:
+    """A command that came over MQTT; its reply goes the same way, so nobody waits here."""
+    desk.hand_in(arrival.payload, via="mqtt", retained=arrival.retained)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from edge_daemon.contract.base import Fraction, StrictModel
 from edge_daemon.contract.envelope import Count
-from edge_daemon.contract.terms import CellKind, CellLabel
+from edge_daemon.contract.terms import CellKind, CellLabel, Tie
 
 Pixel: TypeAlias = Annotated[float, AfterValidator(lambda value: round(value, 1))]
 Probability: TypeAlias = Annotated[Fraction, AfterValidator(lambda value: round(value, 6))]
@@ -132,6 +132,19 @@ class StagePoint(StrictModel):
     x_um: float
     y_um: float
     z_um: float = 0.0
+
+
+class FramePlace(StrictModel):
+    """Where a frame lies on its slide, as far as that is known."""
+
+    piece: Count
+    """Frames of one piece are tied to each other; how pieces lie to each other is not known."""
+    x: Pixel
+    """Upper left corner, in pixels of the piece."""
+    y: Pixel
+    tie: Tie
+    """How it is known: first of its field, by the stage alone, by the picture, or ``lost``: tied to
+    nothing seen before, so it begins a piece of its own."""
 
 
 class FrameCounts(StrictModel):

@@ -18,6 +18,7 @@ from edge_daemon.contract.findings import (
     CellCounts,
     CellResult,
     FrameCounts,
+    FramePlace,
     FrameQuality,
     Latency,
     Milliseconds,
@@ -28,7 +29,7 @@ from edge_daemon.contract.findings import (
     ScaleOrigin,
     StagePoint,
 )
-from edge_daemon.contract.terms import CellLabel, Disposition, Outcome
+from edge_daemon.contract.terms import COMPLETE, CellLabel, Completion, Disposition, Outcome
 from edge_daemon.errors import MessageError
 
 __all__ = [
@@ -58,7 +59,7 @@ __all__ = [
 
 StageName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 CommandName: TypeAlias = Literal[
-    "slide-start", "slide-stop", "bundle-stage", "bundle-activate", "snapshot", "config"
+    "slide-start", "slide-pause", "slide-resume", "slide-finish", "slide-abort", "status"
 ]
 
 
@@ -110,6 +111,8 @@ class FrameResult(FromDevice, json_schema_extra=_outcome_decides):
     """Size of a pixel in the smear, in um; null when it is unknown."""
     um_per_px_from: ScaleOrigin = "unknown"
     """Given by the configuration, estimated from the red cells in view, or unknown."""
+    place: FramePlace | None = None
+    """Where it lies on the slide; null when it was not analysed."""
     saturated: bool = False
     """True when more cells were found than are reported: the counts are then lower bounds."""
     counts: CellCounts = CellCounts()
@@ -128,7 +131,7 @@ class FrameResult(FromDevice, json_schema_extra=_outcome_decides):
                 raise ValueError("an analysed frame has a width and a height")
         elif self.reason is None:
             raise ValueError(f"a {self.outcome} frame needs a reason")
-        elif self.cells or self.saturated:
+        elif self.cells or self.saturated or self.place is not None:
             raise ValueError(f"a {self.outcome} frame has no cells")
         return self
 
@@ -160,7 +163,18 @@ class SlideSummary(FromDevice):
     started_at: UtcTime
     ended_at: UtcTime | None = None
     complete: bool = False
-    """True when the source came to its end; false while it runs, and when it was cut short."""
+    """True when the operator was done or the source came to its end; false while it runs, and when
+    it was cut short."""
+    completion: Completion | None = None
+    """Why it ended; present exactly when it has."""
+    paused: bool = False
+    operator: Name | None = None
+    """Pseudonym of who is at the microscope."""
+    objective: Name | None = None
+    position_lost: Count = 0
+    """Frames that could be tied to nothing seen before: cells there may be counted twice."""
+    revisits: Count = 0
+    """Times that the view came back to a place it had left; cells there are counted once."""
 
     @model_validator(mode="after")
     def _adds_up(self) -> SlideSummary:
@@ -176,8 +190,10 @@ class SlideSummary(FromDevice):
             fraction = self.blasts / self.nucleated_cells
             if abs(self.blast_fraction.estimate - fraction) > 1e-3:
                 raise ValueError(f"blast_fraction is not blasts / nucleated_cells ({fraction:.4f})")
-        if self.complete and self.ended_at is None:
-            raise ValueError("a complete slide has ended_at")
+        if (self.completion is None) != (self.ended_at is None):
+            raise ValueError("completion is null exactly when ended_at is")
+        if self.complete != (self.completion in COMPLETE):
+            raise ValueError(f"complete is {self.complete} of a slide that is {self.completion}")
         if self.ended_at is not None and self.ended_at < self.started_at:
             raise ValueError("the slide ended before it started")
         return self

@@ -18,6 +18,24 @@ CellClass: TypeAlias = Literal["normal", "blast"]
 CellLabel: TypeAlias = Literal["blast", "normal", "uncertain"]
 """What is said about a nucleated cell: its class, or ``uncertain`` inside the abstain band."""
 
+Completion: TypeAlias = Literal[
+    "finished",
+    "source_ended",
+    "aborted",
+    "stopped",
+    "interrupted",
+    "bundle_changed",
+    "source_failed",
+    "device_lost",
+]
+"""Why a slide ended: the operator was done; the source had no more; the operator threw it away; the
+daemon was stopped; it was cut off and could not be taken up again; the models are others than those
+it began with; the source broke; the accelerator broke. The first two are complete."""
+COMPLETE: tuple[Completion, ...] = ("finished", "source_ended")
+
+Tie: TypeAlias = Literal["first", "stage", "image", "lost"]
+"""How a frame was placed: first of its field, by the stage alone, by the picture, or not at all."""
+
 Outcome: TypeAlias = Literal["analysed", "rejected", "dropped", "failed"]
 """How the way of a frame ended; every captured frame has exactly one."""
 
@@ -26,6 +44,7 @@ Disposition: TypeAlias = Literal["insufficient", "negative", "review", "positive
 
 KINDS: tuple[CellKind, ...] = get_args(CellKind)
 CLASSES: tuple[CellClass, ...] = get_args(CellClass)
+LABELS: tuple[CellLabel, ...] = get_args(CellLabel)
 
 RED_CELL_DIAMETER_UM = 7.5
 """Mean diameter of a normal red cell on a dried, stained film, in um: the ruler inside every

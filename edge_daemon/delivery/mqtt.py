@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, TypeAlias
@@ -20,6 +21,7 @@ from typing_extensions import Self
 from edge_daemon import __version__
 from edge_daemon.contract.messages import Health, Status
 from edge_daemon.delivery.backoff import Backoff
+from edge_daemon.delivery.link import Arrival
 from edge_daemon.delivery.outbox import Outbox
 from edge_daemon.delivery.parcel import Origin, Parcel, parcel_of
 from edge_daemon.delivery.refusals import Refusals
@@ -57,6 +59,9 @@ class Publisher:
     def __init__(self, settings: BrokerSettings, outbox: Outbox, origin: Origin) -> None:
         self.origin = origin
         """Who is speaking; replace it when another bundle becomes active."""
+        self.on_command: Callable[[Arrival], None] | None = None
+        """Takes what comes on the topics of commands, in the publisher's thread; set it before the
+        start. None listens to none."""
         self._settings = settings
         self._outbox = outbox
         self._connected = False
@@ -150,7 +155,9 @@ class Publisher:
     def _connect_and_serve(self) -> None:
         url = self._settings.url
         will = self._status("offline", "the connection to the device was lost")
-        session = Session(self._settings, self._outbox, self.origin, will, self._refusals)
+        session = Session(
+            self._settings, self._outbox, self.origin, will, self._refusals, self.on_command
+        )
         self._connected, self._line = True, f"broker {url}: connected with {session.link.protocol}"
         _log.info("%s", self._line)
         self._serve(session)

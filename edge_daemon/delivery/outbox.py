@@ -17,10 +17,11 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from typing_extensions import Self
 
@@ -54,6 +55,10 @@ class Batch:
                 that must not be given up either. Nothing of the batch is stored then.
         """
         self.stored += self._rows.insert(parcel, busy=self._busy)
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> None:
+        """Change tables of another room that lie in the same file, under the same commit."""
+        self._rows.execute(sql, values)
 
 
 class Outbox:
@@ -102,6 +107,11 @@ class Outbox:
             yield batch
         if batch.stored:
             self.on_put()
+
+    def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Read tables of another room that lie in the same file."""
+        with self._reading():
+            return self._db.execute(sql, values).fetchall()
 
     def put(self, parcel: Parcel) -> None:
         """Store one parcel; see :meth:`Batch.put`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,10 @@ class OutboxRows:
         self._warned = False
         (size,) = db.execute("SELECT coalesce(sum(size_bytes), 0) FROM outbox").fetchone()
         self.size_bytes: int = size
+
+    def execute(self, sql: str, values: Sequence[Any]) -> None:
+        """Whatever another room keeps in this file."""
+        self._db.execute(sql, values)
 
     def number(self, origin: Origin, *, lasting: bool) -> Envelope:
         """Draw the next ``seq`` of a boot, and the next ``record`` if the message must arrive."""

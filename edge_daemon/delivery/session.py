@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 from edge_daemon.contract.messages import Receipt, parse_message
 from edge_daemon.contract.topics import device_root
@@ -12,7 +13,7 @@ from edge_daemon.delivery.outbox import Outbox
 from edge_daemon.delivery.parcel import Origin, Parcel
 from edge_daemon.delivery.refusals import Refusals
 from edge_daemon.delivery.settings import BrokerSettings
-from edge_daemon.errors import MessageError
+from edge_daemon.errors import BrokerError, MessageError
 
 _HEADER_BYTES = 256  # fixed header, identifiers and MQTT 5 properties of a publish, at most
 
@@ -29,8 +30,9 @@ class Session:
         origin: Origin,
         will: Parcel,
         refusals: Refusals,
+        on_command: Callable[[Arrival], None] | None = None,
     ) -> None:
-        """Connect, and listen for receipts where there is a receiver.
+        """Connect, and listen for receipts where there is a receiver, and for commands.
 
         Raises:
             BrokerError: one line that says why there is no connection.
@@ -45,14 +47,27 @@ class Session:
         self._outbox = outbox
         self._device = origin.device
         self._refusals = refusals
+        self._on_command = on_command
         self._stored: dict[int, tuple[int, Parcel]] = {}  # mid -> outbox id and parcel
         self._passing: dict[int, Parcel] = {}  # mid -> status
         self._more = self._window_open = True
         self._window = 1  # doubles with each answer: see refusals for why it begins small
         self._receipt_at_s = time.monotonic()
+        root = device_root(origin.site, origin.device)
         if settings.await_receipts:
-            self.link.subscribe(f"{device_root(origin.site, origin.device)}/receipt")
+            self.link.subscribe(f"{root}/receipt")
+        if on_command is not None:
+            self._listen_to_commands(f"{root}/cmd/+")
         outbox.retry_sent()
+
+    def _listen_to_commands(self, topic: str) -> None:
+        """Results matter more: where the broker forbids it, they are sent all the same."""
+        try:
+            self.link.subscribe(topic)
+        except BrokerError as error:
+            if self.link.lost is not None:
+                raise
+            _log.warning("no commands can be received: %s", error)
 
     @property
     def settled(self) -> bool:
@@ -152,6 +167,9 @@ class Session:
             self._more |= self._outbox.retry_sent() > 0
 
     def _receive(self, arrival: Arrival) -> None:
+        if self._on_command is not None and "/cmd/" in arrival.topic:
+            self._on_command(arrival)
+            return
         try:
             message = parse_message(arrival.payload)
         except MessageError as error:

@@ -7,7 +7,7 @@ common, is the same box: a cell cut by the border of one frame is thus still rec
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -66,6 +66,19 @@ class Island:
     _cells: dict[int, UniqueCell] = field(default_factory=dict)
     _buckets: dict[tuple[int, int], set[int]] = field(default_factory=lambda: defaultdict(set))
     _covered: set[tuple[int, int]] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, cells: Iterable[UniqueCell], tiles: npt.NDArray[np.integer]) -> Island:
+        """An island as it was: its cells, and :attr:`tiles`."""
+        island = cls(_covered={(int(row), int(column)) for row, column in tiles})
+        for cell in cells:
+            island._put(cell)
+        return island
+
+    @property
+    def tiles(self) -> npt.NDArray[np.int64]:
+        """The tiles of 32 pixels that were seen, int64 ``[N, 2]``: row and column."""
+        return np.array(sorted(self._covered), np.int64).reshape(-1, 2)
 
     @property
     def cells(self) -> Iterator[UniqueCell]:

@@ -6,69 +6,58 @@ checked and refined by the picture, and by the picture alone where there is none
 is tied to as many earlier frames as it overlaps, so that errors do not add up along a row. When a
 frame can be tied to nothing, the position is *lost*: it starts an *island* of its own, and a later
 frame that overlaps two islands joins them.
+
+What registration keeps are views of *places*: while the stage stands still, or creeps, no further
+view of the same place is kept, so that coming back after an hour is still coming back.
+
+A placement says all that it did to the map. Given again with the same cells, it makes the same map
+(:meth:`SlideMap.replay`): that is how a slide survives the end of its process.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import count
-from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from edge_daemon.contract.terms import CellKind, CellLabel
-from edge_daemon.vision.island import Island, Rectangle, Sighting, UniqueCell
+from edge_daemon.contract.terms import CellKind, CellLabel, Tie
+from edge_daemon.vision.island import Island, Sighting, UniqueCell
+from edge_daemon.vision.placement import Joined, MapState, Numbers, PlacedView, Placement
 from edge_daemon.vision.register import Match, View, choose, confirm, find, overlap_of, view_of
 
-Tie: TypeAlias = Literal["first", "stage", "image", "lost"]
-"""How a frame was placed: first of its field, by the stage alone, by the picture, or not at all."""
-
 KEPT_VIEWS = 256
-"""Frames kept for registration (37 kB each): with 30 % overlap, ten rows of a scan."""
+"""Places kept for registration (110 kB each): with 30 % overlap, ten rows of a scan."""
+SAME_PLACE = 0.8
+"""Two frames that share this much of their area show one place."""
 _TIES = 3
 _JOIN_TRIES = 16
 """Frames of other islands a new frame is compared with (2.5 ms each) while there are several."""
 
 
-@dataclass(frozen=True)
-class Placement:
-    """Where a frame lies on the slide: its rectangle, on which island, and how known."""
-
-    island: int
-    frame: Rectangle
-    """x0, y0, x1, y1 in pixels of the island."""
-    tie: Tie
-
-
-@dataclass
-class _Placed:
-    view: View
-    island: int
-    x: float
-    y: float
-    stage_px: tuple[float, float] | None
-
-    @property
-    def rectangle(self) -> Rectangle:
-        return np.array([self.x, self.y, self.x + self.view.width, self.y + self.view.height])
-
-
 class SlideMap:
     """Places frames and counts each cell once. Belongs to one thread; one slide each."""
 
-    def __init__(self) -> None:
-        self._field: int | None = None
-        self._frames: deque[_Placed] = deque(maxlen=KEPT_VIEWS)
+    def __init__(self, state: MapState | None = None) -> None:
+        """An empty map, or one that goes on from ``state``, which it takes over."""
+        start = state or MapState()
+        self._field = start.field
+        self._views: deque[PlacedView] = deque(start.views, maxlen=KEPT_VIEWS)
+        self._latest = self._views[-1] if self._views else None
+        self._home = self._latest
         self._steps: deque[tuple[float, float]] = deque(maxlen=4)
-        self._islands: dict[int, Island] = {}
-        self._numbers = count()
-        self._closed_cells: Counter[tuple[CellKind, CellLabel | None]] = Counter()
-        self._closed_area_px = 0.0
-        self.lost = 0
+        self._islands: dict[int, Island] = dict(start.islands)
+        self._coming_frame = start.coming_frame
+        self._numbers = Numbers(start.coming_cell)
+        self._closed_cells: Counter[tuple[CellKind, CellLabel | None]] = Counter(
+            {(kind, label): number for kind, label, number in start.closed_cells}
+        )
+        self._closed_area_px = start.closed_area_px
+        self.lost = start.lost
         """Frames that could be tied to no earlier frame of their field."""
+        self.revisits = start.revisits
+        """Times that the view came back to a place it had left."""
 
     def place(
         self,
@@ -86,15 +75,62 @@ class SlideMap:
             stage_px: position of the stage in pixels of the frame, when there is a stage.
         """
         if frame_field != self._field:
-            self._close_field()
-            self._field = frame_field
+            self._close_field(frame_field)
         view = view_of(pixels, boxes)
-        placed, tie = self._locate(view, stage_px)
-        self._frames.append(placed)
-        self._islands[placed.island].cover(placed.rectangle)
-        if tie == "lost":
-            self.lost += 1
-        return Placement(placed.island, placed.rectangle, tie)
+        placed, tie, joined = self._locate(view, stage_px)
+        home = self._home_of(placed)
+        placement = Placement(
+            number=placed.number,
+            field=frame_field,
+            island=placed.island,
+            frame=placed.rectangle,
+            tie=tie,
+            view=view if home is None else None,
+            stage_px=stage_px,
+            joined=joined,
+            revisit=home is not None and home is not self._home,
+        )
+        self._remember(placed, placement, home)
+        return placement
+
+    def replay(self, placement: Placement, sightings: Sequence[Sighting]) -> list[int]:
+        """Do again what a placement did in another map that stood where this one stands.
+
+        Returns:
+            The unique number of each sighting, in order; the same as there.
+        """
+        if placement.field != self._field:
+            self._close_field(placement.field)
+        x, y = float(placement.frame[0]), float(placement.frame[1])
+        nothing = View(
+            width=round(placement.frame[2] - x),
+            height=round(placement.frame[3] - y),
+            thumb=np.empty((0, 0), np.float32),
+            px_per_thumb=1.0,
+            boxes=np.empty((0, 4), np.float32),
+        )
+        if placement.tie in ("first", "lost"):
+            self._islands[placement.island] = Island()
+        view = placement.view or nothing
+        placed = PlacedView(view, placement.island, x, y, placement.stage_px, placement.number)
+        if placement.joined is not None:
+            self._join(placement.joined)
+        self._remember(placed, placement, None if placement.view else self._home_of(placed))
+        return self.add(placement, sightings)
+
+    def state(self) -> MapState:
+        """All it knows; shares the islands, so encode it before the next frame."""
+        return MapState(
+            field=self._field,
+            views=tuple(self._views),
+            islands=tuple(self._islands.items()),
+            coming_frame=self._coming_frame,
+            coming_cell=self._numbers.coming,
+            closed_cells=tuple((*key, number) for key, number in self._closed_cells.items()),
+            closed_area_px=self._closed_area_px,
+            lost=self.lost,
+            revisits=self.revisits,
+        )
 
     def add(self, placement: Placement, sightings: Sequence[Sighting]) -> list[int]:
         """Enter the cells of a placed frame; the unique number of each, in order."""
@@ -120,26 +156,73 @@ class SlideMap:
         """Area of the slide seen so far in square pixels, overlap counted once."""
         return self._closed_area_px + sum(i.area_px for i in self._islands.values())
 
-    def _locate(self, view: View, stage_px: tuple[float, float] | None) -> tuple[_Placed, Tie]:
+    @property
+    def views(self) -> tuple[PlacedView, ...]:
+        """The views that are kept for registration, oldest first."""
+        return tuple(self._views)
+
+    @property
+    def islands(self) -> int:
+        """Pieces of the field in view that are not tied to each other."""
+        return len(self._islands)
+
+    def _remember(self, placed: PlacedView, placement: Placement, home: PlacedView | None) -> None:
+        self._coming_frame += 1
+        self._latest = placed
+        if home is None:
+            self._views.append(placed)
+        self._home = home or placed
+        self._islands[placed.island].cover(placed.rectangle)
+        self.lost += placement.tie == "lost"
+        self.revisits += placement.revisit
+
+    def _home_of(self, placed: PlacedView) -> PlacedView | None:
+        """The kept view of the place that a frame shows."""
+        width, height = placed.view.width, placed.view.height
+
+        def shared(kept: PlacedView) -> float:
+            if kept.island != placed.island or kept.view.width != width:
+                return 0.0
+            return overlap_of((placed.x - kept.x, placed.y - kept.y), width, height)
+
+        home = self._home
+        if home is not None and home in self._views and shared(home) >= SAME_PLACE:
+            return home  # it has hardly moved: the common case
+        best = max(self._views, key=shared, default=None)
+        return best if best is not None and shared(best) >= SAME_PLACE else None
+
+    def _recent(self) -> list[PlacedView]:
+        """What a frame may be tied to: the last frame, then the kept views, newest first."""
+        recent = list(reversed(self._views))
+        if self._latest is not None and (not recent or self._latest is not recent[0]):
+            recent.insert(0, self._latest)
+        return recent
+
+    def _locate(
+        self, view: View, stage_px: tuple[float, float] | None
+    ) -> tuple[PlacedView, Tie, Joined | None]:
         anchor, found = self._anchor(view, stage_px)
         if anchor is None:
-            tie: Tie = "lost" if self._frames else "first"
+            tie: Tie = "lost" if self._latest is not None else "first"
             number = max(self._islands, default=-1) + 1
             self._islands[number] = Island()
             x, y = stage_px or (0.0, 0.0)
-            return _Placed(view, number, x, y, stage_px), tie
+            return PlacedView(view, number, x, y, stage_px, self._coming_frame), tie, None
         x, y = anchor.x + found.shift[0], anchor.y + found.shift[1]
-        placed = _Placed(view, anchor.island, x, y, stage_px)
+        placed = PlacedView(view, anchor.island, x, y, stage_px, self._coming_frame)
         by_stage = found.correlation == 0.0
         self._tie_to_neighbours(placed, anchor, weight=0.05 if by_stage else found.significance)
-        return placed, "stage" if by_stage else "image"
+        joined = self._touching_island(placed)
+        if joined is not None:
+            self._join(joined)
+        return placed, "stage" if by_stage else "image", joined
 
     def _anchor(
         self, view: View, stage_px: tuple[float, float] | None
-    ) -> tuple[_Placed | None, Match]:
+    ) -> tuple[PlacedView | None, Match]:
         """An earlier frame that the new one is tied to, and the shift from it."""
         nothing = Match((0.0, 0.0), 0.0, 0.0)
-        recent = list(reversed(self._frames))
+        recent = [one for one in self._recent() if one.view.thumb.size]
         if stage_px is not None:
             with_stage = [f for f in recent if f.stage_px is not None]
             if with_stage:
@@ -166,11 +249,11 @@ class SlideMap:
 
     @staticmethod
     def _by_stage(
-        view: View, stage_px: tuple[float, float], frames: list[_Placed]
-    ) -> tuple[_Placed, Match]:
+        view: View, stage_px: tuple[float, float], frames: list[PlacedView]
+    ) -> tuple[PlacedView, Match]:
         """Tie to the frame the stage says is closest; trust the stage where nothing overlaps."""
 
-        def shift_from(earlier: _Placed) -> tuple[float, float]:
+        def shift_from(earlier: PlacedView) -> tuple[float, float]:
             at = earlier.stage_px or (0.0, 0.0)
             return (stage_px[0] - at[0], stage_px[1] - at[1])
 
@@ -182,17 +265,17 @@ class SlideMap:
         shift = shift_from(closest[0])
         return closest[0], Match(shift, overlap_of(shift, view.width, view.height), 0.0)
 
-    def _tie_to_neighbours(self, placed: _Placed, anchor: _Placed, weight: float) -> None:
-        """Average over all neighbours (in place), and join islands that turn out to touch."""
+    def _tie_to_neighbours(self, placed: PlacedView, anchor: PlacedView, weight: float) -> None:
+        """Average over all neighbours, in place."""
         view = placed.view
         total, sum_x, sum_y = weight, weight * placed.x, weight * placed.y
         overlaps = [
             (overlap_of((placed.x - f.x, placed.y - f.y), view.width, view.height), index)
-            for index, f in enumerate(self._frames)
+            for index, f in enumerate(self._views)
             if f is not anchor and f.island == placed.island
         ]
         for overlap, index in sorted(overlaps, reverse=True)[:_TIES]:
-            earlier = self._frames[index]
+            earlier = self._views[index]
             if overlap < 0.1:
                 break
             found = confirm(earlier.view, view, (placed.x - earlier.x, placed.y - earlier.y))
@@ -201,29 +284,33 @@ class SlideMap:
                 sum_x += found.significance * (earlier.x + found.shift[0])
                 sum_y += found.significance * (earlier.y + found.shift[1])
         placed.x, placed.y = sum_x / total, sum_y / total
-        self._join_touching_island(placed)
 
-    def _join_touching_island(self, placed: _Placed) -> None:
-        apart = [f for f in reversed(self._frames) if f.island != placed.island]
+    def _touching_island(self, placed: PlacedView) -> Joined | None:
+        """Another island that turns out to overlap a frame, and how it has to be moved."""
+        apart = [f for f in reversed(self._views) if f.island != placed.island]
         for earlier in apart[:_JOIN_TRIES]:
             found = find(earlier.view, placed.view)
             if found is not None:
                 dx = placed.x - found.shift[0] - earlier.x
                 dy = placed.y - found.shift[1] - earlier.y
-                self._move_island(earlier.island, placed.island, dx, dy)
-                return
+                return Joined(earlier.island, placed.island, dx, dy)
+        return None
 
-    def _move_island(self, source: int, target: int, dx: float, dy: float) -> None:
-        self._islands[target].absorb(self._islands.pop(source), dx, dy)
-        for frame in self._frames:
-            if frame.island == source:
-                frame.island, frame.x, frame.y = target, frame.x + dx, frame.y + dy
-                self._islands[target].cover(frame.rectangle)
+    def _join(self, joined: Joined) -> None:
+        self._islands[joined.target].absorb(self._islands.pop(joined.source), joined.dx, joined.dy)
+        known = {id(one): one for one in (*self._views, self._latest) if one is not None}
+        for view in known.values():
+            if view.island == joined.source:
+                view.island = joined.target
+                view.x, view.y = view.x + joined.dx, view.y + joined.dy
+                self._islands[joined.target].cover(view.rectangle)
 
-    def _close_field(self) -> None:
+    def _close_field(self, coming: int) -> None:
         """Frames of other fields cannot overlap what comes: keep their counts, free the rest."""
         for island in self._islands.values():
             self._closed_cells += island.counted()
             self._closed_area_px += island.area_px
-        self._frames.clear()
+        self._views.clear()
+        self._latest = self._home = None
         self._islands.clear()
+        self._field = coming

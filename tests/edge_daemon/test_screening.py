@@ -21,7 +21,7 @@ from edge_daemon.inference import Models
 from edge_daemon.pipeline import Pipeline
 from edge_daemon.reporter import Reporter
 from edge_daemon.screening import screen
-from edge_daemon.slide_session import SlideSession
+from edge_daemon.slide_session import SlideSession, SlideSetup
 from edge_daemon.sources.base import Captured, DroppedFrame, UnreadableFrame
 from tests.edge_daemon.scenes import LENIENT, WHEN, Listed, frame
 from tests.edge_daemon.tiny_bundle import write_tiny_bundle
@@ -42,7 +42,7 @@ class Desk:
         self.frames: list[FrameResult] = []
         origin = Origin("lab", "m1", uuid.uuid4().hex, models.bundle.digest)
         self.pipeline = Pipeline(models, LENIENT)
-        self.session = SlideSession("s1", self.pipeline.slide_map)
+        self.session = SlideSession(SlideSetup("s1"), self.pipeline.slide_map)
         self.reporter = Reporter(origin, "s1", outbox=outbox, lines=self.lines)
 
     def screen(self, source: Listed, **more: object) -> SlideSummary:

@@ -22,7 +22,7 @@ from edge_daemon.pipeline import Findings, Pipeline
 from edge_daemon.reporter import Reporter
 from edge_daemon.screening import screen
 from edge_daemon.second_opinion import SecondOpinions
-from edge_daemon.slide_session import SlideSession
+from edge_daemon.slide_session import SlideSession, SlideSetup
 from edge_daemon.sources.base import Frame
 from tests.edge_daemon.scenes import LENIENT, WHEN, Listed
 from tests.edge_daemon.tiny_bundle import CLASSIFIER, GLASS, RED_CELL, SIDE, write_tiny_bundle
@@ -63,7 +63,7 @@ def screened(
 ) -> tuple[SlideSummary, list[FrameResult | SecondOpinion]]:
     """The final summary, and frames and opinions in the order in which they were reported."""
     pipeline = Pipeline(models, LENIENT)
-    session = SlideSession("s1", pipeline.slide_map)
+    session = SlideSession(SlideSetup("s1"), pipeline.slide_map)
     origin = Origin("lab", "m1", uuid.uuid4().hex, models.bundle.digest)
     reporter = Reporter(origin, "s1", outbox=outbox, crops=False)
     summary = screen(source, pipeline, session, reporter, second=second, **more)

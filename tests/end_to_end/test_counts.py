@@ -11,7 +11,7 @@ from edge_daemon.delivery.parcel import Origin
 from edge_daemon.pipeline import Pipeline
 from edge_daemon.reporter import Reporter
 from edge_daemon.screening import screen
-from edge_daemon.slide_session import SlideSession
+from edge_daemon.slide_session import SlideSession, SlideSetup
 from edge_daemon.sources.simulated import SlideTruth, open_simulated
 
 
@@ -25,7 +25,7 @@ def screened(models, spec: str):
     source = open_simulated(spec)
     truth: SlideTruth = source.truth()
     pipeline = Pipeline(models)
-    session = SlideSession("counts", pipeline.slide_map)
+    session = SlideSession(SlideSetup("counts"), pipeline.slide_map)
     reporter = Reporter(Origin("lab", "test", "0" * 32, models.bundle.digest), "counts")
     with source:
         return screen(source, pipeline, session, reporter), truth

@@ -5,11 +5,23 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import uuid
 from contextlib import ExitStack
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from edge_daemon.contract.messages import FrameResult, Health, SlideSummary, Status
+from edge_daemon.contract.messages import (
+    Command,
+    CommandReply,
+    FrameResult,
+    Health,
+    SlideSummary,
+    Status,
+)
+from edge_daemon.contract.topics import topic_of
+from edge_daemon.delivery.link import open_link
+from edge_daemon.delivery.parcel import Parcel
 from edge_daemon.delivery.receiver import Received, Receiver, wait_until
 from edge_daemon.delivery.settings import BrokerSettings
 from tests.edge_daemon.tiny_bundle import write_tiny_bundle
@@ -52,11 +64,12 @@ def clinic(mosquitto, tmp_path):
         receiver = Receiver(BrokerSettings.from_url(broker.url), heard.take)
         receiver.start()
         with ExitStack() as daemons:
+            bundle = write_tiny_bundle(tmp_path / "bundles")
 
-            def run(source: str) -> subprocess.Popen[str]:
+            def run(source: str, more: str = "") -> subprocess.Popen[str]:
                 config = tmp_path / "device.toml"
-                bundle = write_tiny_bundle(tmp_path / "bundles")
-                config.write_text(CONFIG.format(source=source, bundle=bundle, broker=broker.url))
+                text = CONFIG.format(source=source, bundle=bundle, broker=broker.url)
+                config.write_text(text + more)
                 command = [sys.executable, "-m", "edge_daemon.cli", "run", config]
                 process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
                 daemons.callback(process.kill)  # whatever a failed test leaves running
@@ -108,3 +121,70 @@ def test_a_camera_that_is_not_there_is_one_line(clinic):
     assert process.returncode == 5
     assert "/dev/video99" in said
     assert "Traceback" not in said
+
+
+def test_killed_in_the_middle_the_slide_goes_on_with_its_counts(clinic):
+    heard, run = clinic
+    slide = "sim://?seed=3&fields=40&fps=20"
+    process = run(slide)
+    assert wait_until(lambda: len(heard.of(FrameResult)) >= 10, 60)
+    process.kill()
+    process.wait(timeout=30)
+    process = run(slide)
+    _, said = process.communicate(timeout=90)
+    assert process.returncode == 0, said
+    assert "slide slide-7 goes on where it was cut off" in said
+    assert wait_until(lambda: any(s.complete for s in heard.of(SlideSummary)), 10)
+    summary = heard.of(SlideSummary)[-1]
+    assert (summary.slide, summary.frames.captured) == ("slide-7", 40)
+    # What was on its way when the process was killed may have come twice, never not at all.
+    frames = heard.of(FrameResult)
+    assert {f.frame for f in frames} == set(range(40))
+    assert len({f.boot_id for f in frames}) == 2
+    assert len({(f.boot_id, f.seq) for f in frames}) == 40
+
+
+def test_a_slide_begins_and_ends_by_command(clinic, tmp_path):
+    heard, run = clinic
+    run("sim://?seed=3&fields=400&fps=20", 'start = "on_command"\n')
+    assert wait_until(lambda: bool(heard.of(Status)), 60)
+
+    def ask(name: str, **args: object) -> CommandReply:
+        command = Command(
+            site="clinic-1",
+            device="scope-2",
+            id=uuid.uuid4().hex,
+            name=name,
+            expires_at=datetime.now(timezone.utc) + timedelta(minutes=1),
+            args=args,
+        )
+        broker = BrokerSettings.from_url(broker_of(tmp_path))
+        link = open_link(broker, f"central-{name}")
+        link.publish(Parcel(topic_of(command), command.to_json(), boot_id="", seq=0))
+        while not link.take_acknowledgements():
+            link.pump(0.1)
+        link.close()
+        replied = wait_until(lambda: any(r.id == command.id for r in heard.of(CommandReply)), 30)
+        assert replied, name
+        return next(r for r in heard.of(CommandReply) if r.id == command.id)
+
+    assert heard.of(FrameResult) == []
+    assert ask("slide-start", slide="S-17", operator="op-1").ok
+    assert wait_until(lambda: len(heard.of(FrameResult)) >= 5, 60)
+    assert ask("slide-pause").result["activity"] == "paused"
+    assert not ask("slide-start", slide="S-18").ok
+    reply = ask("slide-finish")
+    assert reply.ok, reply.reason
+    assert wait_until(lambda: any(s.complete for s in heard.of(SlideSummary)), 10)
+    summary = heard.of(SlideSummary)[-1]
+    assert (summary.slide, summary.operator, summary.completion) == ("S-17", "op-1", "finished")
+    assert summary.frames.captured == len(heard.of(FrameResult))
+
+
+def broker_of(folder) -> str:
+    (line,) = [
+        line
+        for line in (folder / "device.toml").read_text().splitlines()
+        if line.startswith('url = "mqtt')
+    ]
+    return line.split('"')[1]

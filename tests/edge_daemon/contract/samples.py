@@ -68,6 +68,10 @@ SUMMARY: dict[str, Any] = {
     "started_at": MOMENT,
     "ended_at": MOMENT + timedelta(minutes=1),
     "complete": True,
+    "completion": "finished",
+    "operator": "op-3",
+    "objective": "100x-oil",
+    "revisits": 2,
 }
 
 SAMPLES: tuple[Message, ...] = (

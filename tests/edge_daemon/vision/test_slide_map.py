@@ -179,3 +179,56 @@ def test_an_empty_frame_is_placed_without_cells():
     placement = slide.place(np.full((480, 640, 3), 235, np.uint8), NO_BOXES, 0)
     assert (placement.tie, slide.add(placement, [])) == ("first", [])
     assert slide.count("wbc") == 0
+
+
+def test_a_placement_given_again_makes_the_same_map():
+    """Also one that joins islands: frames are missing, and the second row ties the pieces."""
+    spec, skip = "sim://?seed=3&fields=40&white=2&stage=none", (3, 4)
+    source = open_simulated(spec)
+    truth = source.truth()
+    first, again = SlideMap(), SlideMap()
+    with source:
+        for frame in source:
+            if frame.index in skip:
+                continue
+            found = sightings_of(truth.frames[frame.index])
+            boxes = np.array([s.box for s in found], np.float32).reshape(-1, 4)
+            placement = first.place(frame.pixels, boxes, frame.field)
+            assert again.replay(placement, found) == first.add(placement, found)
+    assert (again.lost, again.revisits, again.area_px) == (1, first.revisits, first.area_px)
+    assert [c.box.tolist() for c in again.cells()] == [c.box.tolist() for c in first.cells()]
+
+
+@pytest.fixture(scope="module")
+def stops() -> list[tuple[Frame, FrameTruth]]:
+    source = open_simulated("sim://?seed=3&fields=6&overlap=0.4&stage=none")
+    truth = source.truth()
+    with source:
+        return [(frame, truth.frames[frame.index]) for frame in source]
+
+
+class TestPlaces:
+    """A live camera shows one place many times."""
+
+    def seen(self, stops, *order: int) -> SlideMap:
+        slide = SlideMap()
+        for stop in order:
+            enter(slide, *stops[stop])
+        return slide
+
+    def test_standing_still_keeps_one_view(self, stops):
+        slide = self.seen(stops, 0, 0, 0, 0, 1, 1, 1)
+        assert len(slide.views) == 2
+        assert (slide.lost, slide.revisits) == (0, 0)
+
+    def test_coming_back_is_told_once_and_counts_nothing_twice(self, stops):
+        once = self.seen(stops, 0, 1, 2)
+        slide = self.seen(stops, 0, 1, 1, 2, 2, 0, 0, 1)
+        assert slide.revisits == 2
+        assert slide.count("rbc") == once.count("rbc")
+        assert slide.area_px == once.area_px
+
+    def test_coming_back_after_many_frames_elsewhere_is_still_coming_back(self, stops):
+        slide = self.seen(stops, 0, *[1] * 300, 0)
+        assert (slide.lost, slide.revisits) == (0, 1)
+        assert len(slide.views) == 2
