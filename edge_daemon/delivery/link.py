@@ -49,12 +49,17 @@ class Acknowledgement:
 
 @dataclass(frozen=True)
 class Arrival:
-    """A message that came in; ``about`` is the description that travels with a binary payload."""
+    """A message that came in.
+
+    ``about`` is the description that travels with a binary payload; ``historical``: it waited on
+    the device for a connection (MQTT 5 only).
+    """
 
     topic: str
     payload: bytes
     retained: bool
     about: str | None
+    historical: bool = False
 
 
 class _VersionRefusedError(BrokerError):
@@ -172,9 +177,12 @@ class Link:
             self.lost = self.lost or "connection lost"
         return self.lost is None
 
-    def publish(self, parcel: Parcel) -> int | None:
-        """Send a parcel; its acknowledgement comes by ``mid``. None when the connection ended."""
-        properties = self._properties(PacketTypes.PUBLISH, parcel)
+    def publish(self, parcel: Parcel, *, historical: bool = False) -> int | None:
+        """Send a parcel; its acknowledgement comes by ``mid``. None when the connection ended.
+
+        ``historical``: it waited for a connection; MQTT 5 carries that beside it.
+        """
+        properties = self._properties(PacketTypes.PUBLISH, parcel, historical=historical)
         sent = self._client.publish(
             parcel.topic, parcel.payload, parcel.qos, parcel.retain, properties
         )
@@ -211,7 +219,7 @@ class Link:
         while self.pump(0.05):
             pass
 
-    def _properties(self, packet: int, parcel: Parcel) -> Any:
+    def _properties(self, packet: int, parcel: Parcel, *, historical: bool = False) -> Any:
         if not self._is_v5:
             return None
         properties: Any = Properties(packet)  # type: ignore[no-untyped-call]
@@ -220,6 +228,8 @@ class Link:
             properties.PayloadFormatIndicator = 1
         if parcel.about is not None:
             properties.UserProperty = ("about", parcel.about)
+        if historical:
+            properties.UserProperty = ("historical", "true")
         if parcel.expires_s is not None:
             properties.MessageExpiryInterval = parcel.expires_s
         return properties
@@ -254,7 +264,10 @@ class Link:
     def _arrived(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
         pairs = getattr(message.properties, "UserProperty", [])
         about = next((text for key, text in pairs if key == "about"), None)
-        self._on_arrival(Arrival(message.topic, bytes(message.payload), message.retain, about))
+        historical = ("historical", "true") in pairs
+        self._on_arrival(
+            Arrival(message.topic, bytes(message.payload), message.retain, about, historical)
+        )
 
 
 def open_link(

@@ -123,10 +123,18 @@ class Outbox:
         with self._writing():
             return self._rows.number(origin, lasting=False)
 
-    def pending(self, limit: int) -> list[Entry]:
-        """The next parcels to send, oldest first, previews after everything else."""
+    def pending(self, limit: int, *, after: int = 0, up_to: int | None = None) -> list[Entry]:
+        """The next parcels to send, oldest first, previews after everything else.
+
+        Only those stored after the entry ``after``, and up to the entry ``up_to``.
+        """
         with self._reading():
-            return self._rows.waiting(limit, busy=self._in_flight)
+            return self._rows.waiting(limit, busy=self._in_flight, after=after, up_to=up_to)
+
+    def newest(self) -> int:
+        """Id of the entry that was stored last and is still there; 0 when there is none."""
+        with self._reading():
+            return self._rows.newest()
 
     def mark_in_flight(self, entry_id: int) -> None:
         """The parcel was handed to the broker; it is neither sent twice nor given up meanwhile."""

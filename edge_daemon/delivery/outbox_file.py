@@ -22,6 +22,7 @@ _FORMAT = 1
 _APPLICATION_ID = 0x4C45_4F42  # "LEOB"
 _WAIT_FOR_LOCK_S = 0.5
 
+_RETAINED_INDEX = "CREATE INDEX IF NOT EXISTS outbox_retained ON outbox (topic) WHERE retain = 1"
 _TABLES = f"""
 BEGIN;
 CREATE TABLE outbox (
@@ -44,6 +45,7 @@ CREATE INDEX outbox_worth ON outbox (worth, id);
 CREATE UNIQUE INDEX outbox_identity ON outbox (boot_id, seq);
 CREATE TABLE numbering (boot_id TEXT PRIMARY KEY, seq INTEGER NOT NULL, record INTEGER NOT NULL);
 CREATE TABLE evicted (worth INTEGER PRIMARY KEY, messages INTEGER NOT NULL);
+{_RETAINED_INDEX};
 PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {_FORMAT};
 COMMIT;
@@ -106,6 +108,7 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     db.execute("PRAGMA journal_size_limit = 8388608")
     if not tables:
         db.executescript(_TABLES)
+    db.execute(_RETAINED_INDEX)  # files of the first releases lack it
     (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise sqlite3.DatabaseError(verdict.splitlines()[-1])

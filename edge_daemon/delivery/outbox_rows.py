@@ -18,6 +18,8 @@ from edge_daemon.errors import OutboxError
 
 _ROW_OVERHEAD_BYTES = 200  # per small row, measured: 257 bytes a row in the file for 100 of payload
 
+_LAST_ROW = (1 << 63) - 1
+
 _log = logging.getLogger(__name__)
 
 
@@ -76,6 +78,11 @@ class OutboxRows:
         if not self._make_room(size_bytes, parcel.worth, busy):
             self._count_given_up(parcel.worth)
             return False
+        if parcel.retain:
+            # What the broker keeps is the newest; an older one may arrive after it.
+            self._db.execute(
+                "UPDATE outbox SET retain = 0 WHERE topic = ? AND retain = 1", (parcel.topic,)
+            )
         self._db.execute(
             "INSERT INTO outbox (worth, boot_id, seq, topic, payload, qos, retain, content_type,"
             " about, expires_s, size_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -96,14 +103,26 @@ class OutboxRows:
         self.size_bytes += size_bytes
         return True
 
-    def waiting(self, limit: int, *, busy: Collection[int]) -> list[Entry]:
-        """The next parcels to send but the ``busy``: oldest first, previews after all else."""
+    def waiting(
+        self, limit: int, *, busy: Collection[int], after: int = 0, up_to: int | None = None
+    ) -> list[Entry]:
+        """The next parcels to send but the ``busy``: oldest first, previews after all else.
+
+        Only those stored after the row ``after``, and up to the row ``up_to``.
+        """
+        last = _LAST_ROW if up_to is None else up_to
         rows = self._db.execute(
             "SELECT id, topic, payload, boot_id, seq, qos, retain, worth, content_type, about,"
-            " expires_s FROM outbox WHERE state = ? ORDER BY worth = 0, id LIMIT ?",
-            (WAITING, limit + len(busy)),
+            " expires_s FROM outbox WHERE state = ? AND id > ? AND id <= ?"
+            " ORDER BY worth = 0, id LIMIT ?",
+            (WAITING, after, last, limit + len(busy)),
         ).fetchall()
         return [_entry(row) for row in rows if row[0] not in busy][:limit]
+
+    def newest(self) -> int:
+        """The row that was stored last and is still there; 0 when there is none."""
+        (newest,) = self._db.execute("SELECT coalesce(max(id), 0) FROM outbox").fetchone()
+        return int(newest)
 
     def set_state(self, entry_ids: Iterable[int], state: int) -> None:
         """Move rows to another state."""

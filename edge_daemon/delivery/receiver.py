@@ -44,6 +44,8 @@ class Received:
     jpeg: bytes | None = None
     retained: bool = False
     """True when the broker had kept it from before this subscription."""
+    historical: bool = False
+    """True when it waited on the device for a connection; MQTT 3.1.1 does not say it."""
 
 
 @dataclass
@@ -209,11 +211,11 @@ def _read(arrival: Arrival) -> Received:
         crop = None if arrival.about is None else parse_message(arrival.about)
         if crop is not None and (not isinstance(crop, Crop) or topic_of(crop) != arrival.topic):
             raise MessageError("message refused: it does not describe the crop of its topic")
-        return Received(topic, crop, arrival.payload, arrival.retained)
+        return Received(topic, crop, arrival.payload, arrival.retained, arrival.historical)
     message = parse_message(arrival.payload)
     if topic_of(message) != arrival.topic:
         raise MessageError(f"message refused: it belongs on {topic_of(message)}")
-    return Received(topic, message, None, arrival.retained)
+    return Received(topic, message, None, arrival.retained, arrival.historical)
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:

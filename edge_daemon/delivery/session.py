@@ -10,12 +10,16 @@ from edge_daemon.contract.messages import Receipt, parse_message
 from edge_daemon.contract.topics import device_root
 from edge_daemon.delivery.link import Arrival, open_link
 from edge_daemon.delivery.outbox import Outbox
+from edge_daemon.delivery.outbox_rows import Entry
 from edge_daemon.delivery.parcel import Origin, Parcel
 from edge_daemon.delivery.refusals import Refusals
 from edge_daemon.delivery.settings import BrokerSettings
 from edge_daemon.errors import BrokerError, MessageError
 
 _HEADER_BYTES = 256  # fixed header, identifiers and MQTT 5 properties of a publish, at most
+
+_BACKLOG_AT_ONCE = 50
+"""Messages that waited which may go in one burst, beside the rate."""
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +55,10 @@ class Session:
         self._stored: dict[int, tuple[int, Parcel]] = {}  # mid -> outbox id and parcel
         self._passing: dict[int, Parcel] = {}  # mid -> status
         self._more = self._window_open = True
+        self._opened_s = time.monotonic()
+        self._backlog_to = outbox.newest()
+        self._backlog = self._backlog_to > 0
+        self._backlog_sent = 0
         self._window = 1  # doubles with each answer: see refusals for why it begins small
         self._receipt_at_s = time.monotonic()
         root = device_root(origin.site, origin.device)
@@ -77,6 +85,11 @@ class Session:
     def look_again(self) -> None:
         """The outbox has something new."""
         self._more = True
+
+    def _look_again(self, worth_it: bool = True) -> None:
+        """Something of the outbox waits again, or there is room for more of it."""
+        self._more |= worth_it
+        self._backlog |= worth_it and self._backlog_to > 0
 
     def close_window(self) -> None:
         """Take nothing more from the outbox; what is under way may still be settled."""
@@ -105,12 +118,26 @@ class Session:
 
     def _fill_window(self) -> None:
         room = min(self._window, self.link.max_in_flight) - len(self._stored)
-        if not (self._more and self._window_open) or room <= 0:
+        if not self._window_open or room <= 0:
             return
-        entries = self._outbox.pending(room)
-        self._more = len(entries) == room
+        if self._more:
+            room -= self._send(self._outbox.pending(room, after=self._backlog_to), room)
+        if self._backlog and room > 0:
+            # Half of the window is kept free: what happens next must not wait for its turn.
+            spare = room - min(self._window, self.link.max_in_flight) // 2
+            allowed = min(max(spare, 1), self._backlog_allowance())
+            if allowed > 0:
+                waited = self._outbox.pending(allowed, up_to=self._backlog_to)
+                self._backlog = bool(waited)
+                self._backlog_sent += self._send(waited, 0, historical=True)
+
+    def _send(self, entries: list[Entry], asked: int, *, historical: bool = False) -> int:
+        """Send entries; how many the window has no room for any more."""
+        if asked:
+            self._more = len(entries) == asked
         closed = [entry.id for entry in entries if entry.parcel.topic in self._refusals.topics]
         self._outbox.refuse(closed)
+        sent = 0
         for entry in entries:
             if entry.id in closed:
                 continue
@@ -118,11 +145,18 @@ class Session:
                 limit = self.link.max_packet_bytes
                 self._refuse([entry.id], entry.parcel.topic, f"over its limit of {limit} bytes")
                 continue
-            mid = self.link.publish(entry.parcel)
+            mid = self.link.publish(entry.parcel, historical=historical)
             if mid is None:
-                return
+                break
             self._outbox.mark_in_flight(entry.id)
             self._stored[mid] = (entry.id, entry.parcel)
+            sent += 1
+        return sent
+
+    def _backlog_allowance(self) -> int:
+        """How many messages that waited may go now, at the configured rate since the start."""
+        due = (time.monotonic() - self._opened_s) * self._settings.backlog_per_s
+        return int(due) + _BACKLOG_AT_ONCE - self._backlog_sent
 
     def _is_too_large(self, parcel: Parcel) -> bool:
         limit = self.link.max_packet_bytes
@@ -144,7 +178,7 @@ class Session:
                     self._refuse([], parcel.topic, answer.refusal)
         if accepted:
             self._window = min(2 * self._window, self.link.max_in_flight)
-            self._more = True
+            self._look_again()
             self._outbox.acknowledge(accepted, await_receipt=self._settings.await_receipts)
             nothing_held = self._refusals.line is not None and not self._refusals.topics
             if nothing_held and self._outbox.depth().refused == 0:
@@ -152,7 +186,7 @@ class Session:
 
     def _refuse(self, entry_ids: list[int], topic: str, reason: str) -> None:
         self._outbox.refuse(entry_ids)
-        self._more = True
+        self._look_again()
         if self._refusals.add(topic, reason):
             _log.error(
                 "broker %s: %s; what was stored is kept", self._settings.url, self._refusals.line
@@ -161,10 +195,10 @@ class Session:
     def _retry_what_is_due(self) -> None:
         now_s = time.monotonic()
         if self._refusals.retry_is_due():
-            self._more |= self._outbox.retry_refused() > 0
+            self._look_again(self._outbox.retry_refused() > 0)
         if now_s - self._receipt_at_s > self._settings.receipt_timeout_s:
             self._receipt_at_s = now_s
-            self._more |= self._outbox.retry_sent() > 0
+            self._look_again(self._outbox.retry_sent() > 0)
 
     def _receive(self, arrival: Arrival) -> None:
         if self._on_command is not None and "/cmd/" in arrival.topic:

@@ -36,6 +36,9 @@ class BrokerSettings(StrictModel):
     fleet must not come back at the same moment."""
     max_in_flight: int = Field(default=50, ge=1, le=1000)
     """Messages handed to the broker and not yet acknowledged; the rest wait on disk."""
+    backlog_per_s: int = Field(default=500, ge=1, le=100_000)
+    """Messages a second at most of those that waited for a connection; what happens now goes first,
+    and a fleet that comes back does not bury the broker."""
     await_receipts: bool = False
     """True where a receiver sends receipts: messages are kept until it has committed them."""
     receipt_timeout_s: Seconds = 60.0

@@ -7,7 +7,7 @@ from typing import Any
 
 from typing_extensions import Self
 
-from edge_daemon.contract.messages import FrameResult, Status
+from edge_daemon.contract.messages import FrameResult, Message, Status
 from edge_daemon.delivery.receiver import BootLedger, Received, Receiver, wait_until
 from edge_daemon.delivery.settings import BrokerSettings
 
@@ -29,6 +29,16 @@ class Inbox:
         """Numbers of the frames that arrived, in order of arrival."""
         messages = [received.message for received in self.received]
         return [m.frame for m in messages if isinstance(m, FrameResult)]
+
+    @property
+    def historical(self) -> list[int]:
+        """Numbers of the frames that had waited for a connection."""
+        messages = [received.message for received in self.received if received.historical]
+        return [m.frame for m in messages if isinstance(m, FrameResult)]
+
+    def of(self, kind: type[Message]) -> list[Any]:
+        """Messages of one kind, in order of arrival."""
+        return [r.message for r in self.received if isinstance(r.message, kind)]
 
     @property
     def states(self) -> list[str]:

@@ -88,5 +88,6 @@ def summary(envelope: Envelope, captured: int) -> SlideSummary:
             "started_at": MOMENT,
             "ended_at": MOMENT,
             "complete": True,
+            "completion": "finished",
         }
     )

@@ -32,7 +32,7 @@ def test_each_frame_arrives_once_and_the_outbox_is_empty(mosquitto: Path, tmp_pa
             assert publisher.flush(10) == 0
         assert inbox.wait_for_frames(100)
         assert wait_until(lambda: inbox.states == ["online", "offline"], 5)
-        assert inbox.frames == list(range(100))
+        assert sorted(inbox.frames) == list(range(100))
         assert inbox.ledger.missing == []
 
 
@@ -268,3 +268,46 @@ def test_an_outbox_that_fails_is_said_to_whoever_waits(tmp_path: Path) -> None:
         with pytest.raises(OutboxError, match=r"outbox .* failed .*check the disk"):
             publisher.flush(1)
         assert not publisher.link.connected
+
+
+def test_what_happens_now_goes_before_what_waited(mosquitto: Path, tmp_path: Path) -> None:
+    sender = origin()
+    with (
+        Mosquitto(mosquitto, tmp_path / "broker") as broker,
+        Inbox(brisk(broker.url)) as inbox,
+        Outbox(tmp_path / "outbox.db") as outbox,
+    ):
+        put_frames(outbox, sender, 1500)
+        with Publisher(brisk(broker.url, backlog_per_s=300), outbox, sender) as publisher:
+            assert wait_until(lambda: publisher.link.connected, 10)
+            assert inbox.wait_for_frames(20)
+            put_frames(outbox, sender, 1, first=1500)
+            assert wait_until(lambda: 1500 in inbox.frames, 10)
+            assert len(inbox.frames) < 1500, "the rest of the backlog is still to come"
+            assert publisher.flush(60) == 0
+        assert inbox.wait_for_frames(1501)
+        assert sorted(inbox.frames) == list(range(1501))
+        assert inbox.ledger.missing == []
+        assert set(inbox.historical) == set(range(1500))
+
+
+def test_an_older_summary_that_comes_later_does_not_take_the_place_of_a_newer_one(
+    mosquitto: Path, tmp_path: Path
+) -> None:
+    sender = origin()
+    with (
+        Mosquitto(mosquitto, tmp_path / "broker") as broker,
+        Outbox(tmp_path / "outbox.db") as outbox,
+    ):
+        put_frames(outbox, sender, 400)
+        with outbox.transaction() as batch:
+            batch.put(parcel_of(summary(batch.envelope(sender), captured=1)))
+        with Publisher(brisk(broker.url, backlog_per_s=200), outbox, sender) as publisher:
+            assert wait_until(lambda: publisher.link.connected, 10)
+            with outbox.transaction() as batch:
+                batch.put(parcel_of(summary(batch.envelope(sender), captured=2)))
+            assert publisher.flush(60) == 0
+        with Inbox(brisk(broker.url)) as newcomer:
+            assert wait_until(lambda: bool(newcomer.of(SlideSummary)), 10)
+            (kept,) = newcomer.of(SlideSummary)
+            assert kept.frames.captured == 2
