@@ -163,6 +163,14 @@ def check(
         raise typer.Exit(1)
 
 
+@app.command("config")
+def show_config() -> None:
+    """Print a configuration file to start from: every key, its meaning, its default."""
+    from edge_daemon.config_docs import template
+
+    print(template(), end="")
+
+
 @app.command()
 def bench(
     source: Annotated[str, typer.Argument(help="What to screen, repeated as needed")] = "sim://",

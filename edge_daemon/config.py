@@ -7,8 +7,10 @@ what belongs to it.
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -30,6 +32,9 @@ else:
     import tomli as tomllib
 
 _Settings = TypeVar("_Settings", bound=StrictModel)
+
+ENVIRONMENT = "LEUKO_EDGE__"
+"""What variables of the environment begin with that take the place of keys in the file."""
 
 SHIPPED_BUNDLES = Path(__file__).parent.parent / "deploy" / "bundles"
 """Where the bundle that comes with the product lies, in a checkout and in a wheel alike."""
@@ -138,8 +143,12 @@ class Config(StrictModel):
     """How often the device reports its health."""
 
 
-def load_config(path: Path) -> Config:
-    """Read a configuration file.
+def load_config(path: Path, environment: Mapping[str, str] | None = None) -> Config:
+    """Read a configuration file; what ``environment`` says goes before it.
+
+    Variables are named :data:`ENVIRONMENT` and the keys, with ``__`` between them:
+    ``LEUKO_EDGE__BROKER__URL``. Values are written as in TOML; plain text needs no quotes. Those of
+    the process are taken when None.
 
     Raises:
         ConfigError: one line with file, line number, key, what is wrong and what to do.
@@ -149,10 +158,13 @@ def load_config(path: Path) -> Config:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}; mend that line") from None
+    given = _from_environment(os.environ if environment is None else environment)
+    for keys, value in given.items():
+        _put(content, keys, value)
     try:
         config = Config.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(_first_mistake(path, text, error)) from None
+        raise ConfigError(_first_mistake(path, text, error, given)) from None
     return _with_absolute_paths(config, path.resolve().parent)
 
 
@@ -165,6 +177,33 @@ def _read(path: Path) -> str:
         raise ConfigError(f"{path} is not UTF-8 text; save it as UTF-8") from None
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[tuple[str, ...], Any]:
+    given: dict[tuple[str, ...], Any] = {}
+    for name, text in sorted(environment.items()):
+        if name.startswith(ENVIRONMENT):
+            keys = tuple(name.removeprefix(ENVIRONMENT).lower().split("__"))
+            try:
+                given[keys] = tomllib.loads(f"value = {text}")["value"]
+            except tomllib.TOMLDecodeError:
+                given[keys] = text
+    return given
+
+
+def _put(content: dict[str, Any], keys: tuple[str, ...], value: Any) -> None:
+    table = content
+    for key in keys[:-1]:
+        inner = table.setdefault(key, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"{variable_of(keys)}: '{key}' is no table; check its name")
+        table = inner
+    table[keys[-1]] = value
+
+
+def variable_of(keys: Sequence[str]) -> str:
+    """The variable of the environment that sets a key."""
+    return ENVIRONMENT + "__".join(keys).upper()
 
 
 def _with_absolute_paths(config: Config, folder: Path) -> Config:
@@ -183,12 +222,16 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
     )
 
 
-def _first_mistake(path: Path, text: str, error: ValidationError) -> str:
+def _first_mistake(
+    path: Path, text: str, error: ValidationError, given: Mapping[tuple[str, ...], Any]
+) -> str:
     # A misspelt key is the cause where the right one is then missing.
     mistake = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     keys = [str(part) for part in mistake["loc"] if isinstance(part, str)]
     key = ".".join(keys)
     where = f"{path}:{_line_of(text, keys)}" if keys else str(path)
+    if any(tuple(keys[: len(one)]) == one for one in given):
+        where = variable_of(keys)
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if mistake["type"] == "extra_forbidden":
         known = _known_keys(keys[:-1])

@@ -14,7 +14,13 @@ from edge_daemon.contract.findings import (
 )
 from edge_daemon.contract.terms import COMPLETE, Completion, Disposition, Outcome
 from edge_daemon.pipeline import Findings
-from edge_daemon.vision.slide import SlideThresholds, Verdict, blast_fraction, judge
+from edge_daemon.vision.slide import (
+    SlideThresholds,
+    Verdict,
+    blast_fraction,
+    judge,
+    more_cells_wanted,
+)
 from edge_daemon.vision.slide_map import SlideMap
 
 
@@ -66,6 +72,7 @@ class Standing:
     coverage_mm2: float | None
     disposition: Disposition
     reasons: tuple[str, ...]
+    more_cells_wanted: int | None
     started_at: datetime
     ended_at: datetime | None
     complete: bool
@@ -170,6 +177,12 @@ class SlideSession:
             coverage_mm2=self._coverage_mm2(),
             disposition=verdict.disposition,
             reasons=verdict.reasons,
+            more_cells_wanted=more_cells_wanted(
+                blasts=blasts,
+                uncertain=uncertain,
+                nucleated=nucleated,
+                thresholds=self._thresholds,
+            ),
             started_at=self.started_at,
             ended_at=datetime.now(timezone.utc) if completion else None,
             complete=completion in COMPLETE,

@@ -160,6 +160,9 @@ class SlideSummary(FromDevice):
     disposition: Disposition
     reasons: Annotated[tuple[Reason, ...], Field(min_length=1)]
     """Why this disposition, in sentences for the operator."""
+    more_cells_wanted: Count | None = None
+    """Further nucleated cells until there is an answer, if the shares stay the same; 0 when there
+    is one; null when counting more will not give one: a reader decides."""
     started_at: UtcTime
     ended_at: UtcTime | None = None
     complete: bool = False

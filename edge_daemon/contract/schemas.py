@@ -6,18 +6,15 @@ when they are out of date. A message's schema demands every field, as :func:`par
 
 from __future__ import annotations
 
-import ast
-import inspect
-import itertools
 import json
 import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
 from edge_daemon.contract.base import NAME_PATTERN, StrictModel
 from edge_daemon.contract.bundle import BundleManifest
 from edge_daemon.contract.envelope import Addressed, FromDevice
+from edge_daemon.contract.field_docs import field_docs, one_line
 from edge_daemon.contract.topics import CHANNELS, ROOT, Channel
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -88,38 +85,19 @@ def _described(model: type[StrictModel], mode: Any) -> Schema:
     schema = model.model_json_schema(mode=mode)
     by_name = {found.__name__: found for found in _all_models(StrictModel)}
     for part in (schema, *schema.get("$defs", {}).values()):
-        docs = _field_docs(by_name[part["title"]]) if part.get("title") in by_name else {}
+        docs = field_docs(by_name[part["title"]]) if part.get("title") in by_name else {}
         for name, prop in part.get("properties", {}).items():
             prop.pop("title", None)
             if name in docs:
                 prop["description"] = docs[name]
         if "description" in part:
-            part["description"] = _one_line(part["description"])
+            part["description"] = one_line(part["description"])
     return {"$schema": _DIALECT, **schema}
 
 
 def _all_models(base: type[StrictModel]) -> list[type[StrictModel]]:
     below = [found for model in base.__subclasses__() for found in _all_models(model)]
     return [base, *below]
-
-
-def _field_docs(model: type[StrictModel]) -> dict[str, str]:
-    """Docstrings that follow the fields of a model, by the name the field has on the wire."""
-    docs: dict[str, str] = {}
-    for cls in reversed(model.__mro__):
-        if not issubclass(cls, StrictModel):
-            continue
-        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
-        statements = definition.body if isinstance(definition, ast.ClassDef) else []
-        for field, after in itertools.pairwise(statements):
-            match field, after:
-                case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(text))):
-                    docs[model.model_fields[name].alias or name] = _one_line(text)
-    return docs
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.replace("``", "`").split())
 
 
 def _asyncapi() -> Schema:

@@ -110,6 +110,46 @@ def judge(
     return Verdict("negative", (f"{finding}. {below}",))
 
 
+MOST_MORE_CELLS = 5_000
+"""Where more than that would have to be counted, counting does not answer: a reader does."""
+
+
+def more_cells_wanted(
+    *, blasts: int, uncertain: int, nucleated: int, thresholds: SlideThresholds | None = None
+) -> int | None:
+    """How many more nucleated cells until these counts give an answer, if the shares stay.
+
+    Returns:
+        0 when they give one, or would but for frames that were not seen; the least number of
+        further cells with which the same shares of blasts and uncertain cells would be ``positive``
+        or ``negative``; None when no number below :data:`MOST_MORE_CELLS` would: then a reader
+        decides, not more counting.
+    """
+    limits = thresholds or SlideThresholds()
+    if not nucleated:
+        return limits.min_nucleated_cells
+
+    def decides(more: int) -> bool:
+        cells = nucleated + more
+        if cells < limits.min_nucleated_cells:
+            return False
+        of_blasts = round(blasts * cells / nucleated)
+        of_both = min(cells, round((blasts + uncertain) * cells / nucleated))
+        low, _ = clopper_pearson(of_blasts, cells, limits.confidence)
+        _, high = clopper_pearson(of_both, cells, limits.confidence)
+        return low > limits.positive_above or high < limits.negative_below
+
+    if decides(0):
+        return 0
+    if not decides(MOST_MORE_CELLS):
+        return None
+    short, enough = 0, MOST_MORE_CELLS
+    while enough - short > 1:
+        middle = (short + enough) // 2
+        short, enough = (short, middle) if decides(middle) else (middle, enough)
+    return enough
+
+
 def blast_fraction(blasts: int, nucleated: int, confidence: float = 0.95) -> BlastFraction | None:
     """Blasts per nucleated cell with its exact interval; None when no cell was counted."""
     if nucleated == 0:

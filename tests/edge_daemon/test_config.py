@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_daemon.config import load_config
+from edge_daemon.config_docs import page, template
 from edge_daemon.errors import ConfigError
 
 GOOD = """\
@@ -100,3 +102,65 @@ def test_any_text_that_is_no_configuration_is_one_line(config_file, text):
     with pytest.raises(ConfigError) as error:  # no text this short is a whole configuration
         load_config(config_file)
     assert "\n" not in str(error.value)
+
+
+class TestEnvironment:
+    def test_it_goes_before_the_file(self, config_file):
+        config_file.write_text(GOOD)
+        config = load_config(
+            config_file,
+            {
+                "LEUKO_EDGE__BROKER__URL": "mqtts://other:1884",
+                "LEUKO_EDGE__SOURCE__UM_PER_PX": "0.09",
+                "LEUKO_EDGE__SLIDE__THRESHOLDS__MIN_NUCLEATED_CELLS": "200",
+                "LEUKO_EDGE__COMMANDS__ALLOW": '["status"]',
+                "HOME": "elsewhere",
+            },
+        )
+        assert (config.broker.host, config.broker.port) == ("other", 1884)
+        assert config.source.um_per_px == 0.09
+        assert config.slide.thresholds.min_nucleated_cells == 200
+        assert config.commands.allow == ("status",)
+        assert config.device.site == "clinic-1"
+
+    @pytest.mark.parametrize(
+        ("variable", "value", "told"),
+        [
+            ("LEUKO_EDGE__SOURCE__UM_PER_PX", "wide", "LEUKO_EDGE__SOURCE__UM_PER_PX: .*number"),
+            ("LEUKO_EDGE__SOURCE__UM_PER_PIXEL", "1", "LEUKO_EDGE__SOURCE__UM_PER_PIXEL: unknown"),
+            ("LEUKO_EDGE__HEALTH_EVERY_S__X", "1", "'health_every_s' is no table"),
+        ],
+    )
+    def test_its_mistakes_are_told_by_the_name_of_the_variable(
+        self, config_file, variable, value, told
+    ):
+        config_file.write_text("health_every_s = 2.0\n" + GOOD)
+        with pytest.raises(ConfigError, match=told):
+            load_config(config_file, {variable: value})
+
+
+class TestDocumentation:
+    def test_the_page_is_up_to_date(self, repository):
+        assert (repository / "docs" / "configuration.md").read_text() == page()
+
+    def test_the_template_is_a_configuration_once_what_must_be_given_is(self, config_file):
+        text = template()
+        assert text.count("must be given") == 2  # the broker's and the source's URL
+        given = text.replace('url = ""', 'url = "sim://"', 1).replace(
+            'url = ""', 'url = "mqtt://127.0.0.1"', 1
+        )
+        config_file.write_text(given)
+        assert load_config(config_file, {}).source.url == "sim://"
+
+    def test_what_it_shows_as_defaults_are_the_defaults(self, config_file):
+        shown = [
+            line.removeprefix("# ") if line.startswith("# ") and " = " in line else line
+            for line in template().splitlines()
+            if not line.endswith(" =")
+        ]
+        body = [line for line in shown if re.match(r"(\[|[a-z_0-9]+ = )", line)]
+        text = "\n".join(body).replace('url = ""', 'url = "sim://"', 1)
+        config_file.write_text(text.replace('url = ""', 'url = "mqtt://127.0.0.1"', 1))
+        config_file_bare = config_file.with_name("bare.toml")
+        config_file_bare.write_text('[source]\nurl = "sim://"\n[broker]\nurl = "mqtt://127.0.0.1"')
+        assert load_config(config_file, {}) == load_config(config_file_bare, {})

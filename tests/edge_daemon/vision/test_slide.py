@@ -11,7 +11,13 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from edge_daemon.contract.findings import FrameCounts
 from edge_daemon.contract.messages import Reason
-from edge_daemon.vision.slide import SlideThresholds, blast_fraction, clopper_pearson, judge
+from edge_daemon.vision.slide import (
+    SlideThresholds,
+    blast_fraction,
+    clopper_pearson,
+    judge,
+    more_cells_wanted,
+)
 
 ALL_ANALYSED = FrameCounts(captured=100, analysed=100)
 
@@ -184,3 +190,47 @@ def test_counts_that_contradict_each_other_are_refused() -> None:
 def test_levels_out_of_order_are_refused() -> None:
     with pytest.raises(ValidationError, match="negative_below must not be above"):
         SlideThresholds(negative_below=0.3)
+
+
+class TestMoreCellsWanted:
+    """What the operator is told while a slide is open."""
+
+    @pytest.mark.parametrize(
+        ("blasts", "uncertain", "nucleated", "wanted"),
+        [
+            (0, 0, 0, 100),  # nothing counted yet
+            (0, 0, 60, 40),  # clearly negative, as soon as there are enough
+            (0, 0, 200, 0),
+            (60, 0, 100, 0),  # clearly positive
+            (30, 0, 30, 70),
+            (12, 0, 100, None),  # 12 % lies between the levels, however many are counted
+        ],
+    )
+    def test_as_many_as_it_takes(self, blasts, uncertain, nucleated, wanted):
+        found = more_cells_wanted(blasts=blasts, uncertain=uncertain, nucleated=nucleated)
+        assert found == wanted
+
+    def test_with_that_many_more_there_is_an_answer_and_with_one_less_there_is_none(self):
+        found = more_cells_wanted(blasts=2, uncertain=1, nucleated=100)
+        assert found
+        for more, answered in ((found, True), (found - 1, False)):
+            cells = 100 + more
+            verdict = judge(
+                blasts=round(0.02 * cells),
+                uncertain=round(0.03 * cells) - round(0.02 * cells),
+                nucleated=cells,
+                frames=FrameCounts(captured=1, analysed=1),
+            )
+            assert (verdict.disposition == "negative") is answered
+
+    @given(st.integers(0, 400), st.integers(0, 100), st.integers(0, 600))
+    def test_nothing_more_is_wanted_exactly_when_the_counts_decide(self, blasts, uncertain, rest):
+        nucleated = blasts + uncertain + rest
+        wanted = more_cells_wanted(blasts=blasts, uncertain=uncertain, nucleated=nucleated)
+        verdict = judge(
+            blasts=blasts,
+            uncertain=uncertain,
+            nucleated=nucleated,
+            frames=FrameCounts(captured=1, analysed=1),
+        )
+        assert (wanted == 0) == (verdict.disposition in ("positive", "negative"))
