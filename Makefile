@@ -45,8 +45,13 @@ demo: $(VENV)/.daemon ## run the daemon on a simulated slide and watch it over M
 	@$(BIN)/leuko-edge demo
 
 .PHONY: test
-test: lint types imports mosquitto chromium ## check everything, as CI does
+test: lint types imports mosquitto chromium strace ## check everything, as CI does
 	@$(BIN)/python -m pytest
+
+SOAK ?= 100
+.PHONY: soak
+soak: $(VENV)/.dev mosquitto strace ## the tests that repeat themselves, SOAK times as often as in CI
+	@LEUKO_SOAK=$(SOAK) $(BIN)/python -m pytest -m soak
 
 .PHONY: lint
 lint: $(VENV)/.dev ## style, and syntax that Python 3.10 knows
@@ -100,6 +105,12 @@ mosquitto:
 	@PATH="$$PATH:/usr/sbin"; command -v mosquitto >/dev/null \
 	|| { $(call debian,mosquitto,tests with a real broker); } \
 	|| echo "the tests that need Mosquitto will be skipped" >&2
+
+.PHONY: strace
+strace:
+	@command -v strace >/dev/null \
+	|| { $(call debian,strace,tests that simulate power cuts); } \
+	|| echo "the tests that need strace will be skipped" >&2
 
 .PHONY: chromium
 chromium:

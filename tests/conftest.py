@@ -17,11 +17,13 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.soak import repeated
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 REQUIRE_ALL = os.environ.get("LEUKO_REQUIRE_ALL") == "1"
 
 # A shared build machine may pause anywhere: a deadline would measure the machine, not the code.
-settings.register_profile("house", deadline=None)
+settings.register_profile("house", deadline=None, max_examples=repeated(100))
 settings.load_profile("house")
 
 

@@ -13,6 +13,8 @@ from edge_daemon.config import load_config
 from edge_daemon.config_docs import page, template
 from edge_daemon.errors import ConfigError
 
+pytestmark = pytest.mark.soak
+
 GOOD = """\
 # a microscope
 [device]

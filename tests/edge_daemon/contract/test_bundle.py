@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 from edge_daemon.contract.bundle import MANIFEST, load_bundle, newest_bundle, write_manifest
 from edge_daemon.errors import BundleError
 from tests.edge_daemon.tiny_bundle import write_tiny_bundle
+from tests.soak import repeated
+
+pytestmark = pytest.mark.soak
 
 WARY = {"temperature": 2.0, "blast_threshold": 0.5, "abstain_band": [0.1, 0.9]}
 
@@ -118,7 +121,7 @@ def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
 
 
 @given(cut=st.floats(0, 1, exclude_max=True))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=repeated(25))
 def test_a_manifest_cut_anywhere_is_refused(tmp_path_factory, cut):
     folder = tmp_path_factory.mktemp("cut")
     bundle = write_tiny_bundle(folder)

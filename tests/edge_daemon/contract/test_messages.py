@@ -36,6 +36,8 @@ from tests.edge_daemon.contract.samples import (
     SUMMARY,
 )
 
+pytestmark = pytest.mark.soak
+
 
 @pytest.mark.parametrize("message", SAMPLES, ids=lambda m: m.schema_id)
 def test_a_message_survives_the_wire(message: Message) -> None:

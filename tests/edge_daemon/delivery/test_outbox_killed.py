@@ -12,7 +12,12 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from edge_daemon.delivery.outbox import Outbox
+from tests.soak import repeated
+
+pytestmark = pytest.mark.soak
 
 WRITER = """
 import sys
@@ -24,7 +29,7 @@ from tests.edge_daemon.delivery.parcels import frame
 sender = Origin("lab", "scope-1", "0" * 32)
 outbox = Outbox(Path(sys.argv[1]))
 print("open", flush=True)
-while True:
+for _ in range(int(sys.argv[2])):
     with outbox.transaction() as batch:
         for _ in range(3):
             envelope = batch.envelope(sender)
@@ -38,9 +43,9 @@ def test_nothing_committed_is_lost_and_no_number_is_skipped(
 ) -> None:
     path = tmp_path / "outbox.db"
     chance = random.Random(7)
-    for _ in range(3):
+    for _ in range(repeated(3)):
         writer = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(path)],
+            [sys.executable, "-c", WRITER, str(path), "1000000"],
             cwd=repository,
             stdout=subprocess.PIPE,
             text=True,

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -17,6 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from edge_daemon.delivery.outbox import Outbox
 from edge_daemon.delivery.parcel import Worth
 from tests.edge_daemon.delivery.parcels import origin, put_plain
+
+pytestmark = pytest.mark.soak
 
 
 class OutboxMachine(RuleBasedStateMachine):

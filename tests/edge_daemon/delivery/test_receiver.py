@@ -19,6 +19,8 @@ from tests.edge_daemon.delivery.inbox import Inbox, brisk
 from tests.edge_daemon.delivery.parcels import frame, origin
 from tests.mosquitto import Mosquitto
 
+pytestmark = pytest.mark.soak
+
 
 def envelope(sender: Origin, record: int) -> Envelope:
     return Envelope(

@@ -18,6 +18,9 @@ from edge_daemon.delivery.outbox import Outbox
 from edge_daemon.delivery.parcel import Origin
 from edge_daemon.ledger.audit import CommandAudit
 from edge_daemon.service.commands import MOST_WAITING, CommandDesk, CommandError
+from tests.soak import repeated
+
+pytestmark = pytest.mark.soak
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=timezone.utc)
 ORIGIN = Origin("lab", "m1", "ab" * 16, None)
@@ -194,7 +197,7 @@ def test_every_command_is_in_the_audit_newest_first(bench: Bench) -> None:
 
 
 @given(st.data())
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=repeated(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_bytes_break_the_desk(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject):
     bench = _fuzzed(tmp_path_factory)
     good = bytearray(command(name="slide-start", args={"slide": "s1"}))

@@ -41,6 +41,9 @@ from edge_daemon.slide_session import SlideSession, SlideSetup
 from edge_daemon.sources.base import Captured, Frame, Source
 from tests.edge_daemon.scenes import LENIENT, Listed, frame
 from tests.edge_daemon.tiny_bundle import write_tiny_bundle
+from tests.soak import repeated
+
+pytestmark = pytest.mark.soak
 
 
 class LiveCamera:
@@ -439,7 +442,7 @@ def test_any_order_of_commands_frames_and_power_cuts(models, tmp_path_factory):
     run_state_machine_as_test(
         Screening,
         settings=settings(
-            max_examples=15,
+            max_examples=repeated(15),
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -16,6 +16,9 @@ from hypothesis import strategies as st
 from edge_daemon.errors import FrameReadError
 from edge_daemon.sources.reading import ReadingRules, decode_picture, read_picture
 from tests.edge_daemon.sources.pictures import encoded, speckled, written
+from tests.soak import repeated
+
+pytestmark = pytest.mark.soak
 
 LOSSLESS = [".png", ".bmp", ".tiff"]
 EVERY_FORMAT = [*LOSSLESS, ".jpg", ".webp"]
@@ -265,13 +268,13 @@ def read_or_refused(data: bytes) -> None:
     assert "\n" not in line
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=repeated(150), deadline=None)
 @given(st.binary(max_size=400), st.sampled_from([b"", *(seed[:40] for seed in SEEDS)]))
 def test_arbitrary_bytes_are_a_picture_or_one_line(data: bytes, start: bytes) -> None:
     read_or_refused(start + data)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=repeated(300), deadline=None)
 @given(
     seed=st.sampled_from(SEEDS),
     changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=12),
@@ -287,7 +290,7 @@ def test_a_changed_picture_is_a_picture_or_one_line(
     read_or_refused(bytes(data))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=repeated(100), deadline=None)
 @given(seed=st.sampled_from(SEEDS), begin=st.floats(0, 1), lost=st.floats(0, 1))
 def test_a_picture_with_a_piece_missing_is_a_picture_or_one_line(
     seed: bytes, begin: float, lost: float
