@@ -163,6 +163,25 @@ def check(
         raise typer.Exit(1)
 
 
+@app.command()
+def reproduce(
+    recording: Annotated[Path, typer.Argument(help="Folder of a recorded slide")],
+    source: Annotated[
+        str | None, typer.Option(help="Its source, where only digests were recorded")
+    ] = None,
+    bundle: BundleOption = None,
+    engine: EngineOption = "auto",
+    precision: PrecisionOption = "auto",
+    threads: ThreadsOption = None,
+) -> None:
+    """Go through a recorded slide again and say whether every decision is the same."""
+    from edge_daemon.commands import reproduce as command
+
+    options = EngineOptions(engine, precision, threads)
+    if not command.reproduce(recording, console(), source=source, bundle=bundle, options=options):
+        raise typer.Exit(1)
+
+
 @app.command("config")
 def show_config() -> None:
     """Print a configuration file to start from: every key, its meaning, its default."""

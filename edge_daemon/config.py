@@ -112,6 +112,16 @@ class OutboxSettings(StrictModel):
     budget_mb: int = Field(default=256, ge=1)
 
 
+class RecordSettings(StrictModel):
+    """Slides written down, to be gone through again: ``leuko-edge reproduce``."""
+
+    folder: Path | None = None
+    """Folder of recordings, one folder a slide; nothing is recorded when not given. Pictures of
+    patients' cells: protect it as such."""
+    pictures: Literal["png", "digests"] = "png"
+    """Pictures pixel for pixel (0.5 MB a frame of 640 x 480), or their digests alone."""
+
+
 class CommandSettings(StrictModel):
     """Which commands this device takes, and how many."""
 
@@ -139,6 +149,7 @@ class Config(StrictModel):
     quality: QualityThresholds = QualityThresholds()
     slide: SlideSettings = SlideSettings()
     commands: CommandSettings = CommandSettings()
+    record: RecordSettings = RecordSettings()
     health_every_s: float = Field(default=10.0, gt=0)
     """How often the device reports its health."""
 
@@ -216,6 +227,7 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
     return config.model_copy(
         update={
             "outbox": beside(config.outbox, "path"),
+            "record": beside(config.record, "folder"),
             "models": beside(config.models, "bundle", "engine_cache"),
             "broker": beside(config.broker, "ca_file", "cert_file", "key_file"),
         }

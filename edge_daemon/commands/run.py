@@ -26,6 +26,7 @@ from edge_daemon.pipeline import Pipeline
 from edge_daemon.reporter import Reporter
 from edge_daemon.service.commands import CommandDesk
 from edge_daemon.service.health import HealthReporter
+from edge_daemon.service.recordings import Recordings
 from edge_daemon.service.slides import SlideDefaults, SlideService, suspicious
 from edge_daemon.slide_run import SlideRun
 from edge_daemon.slide_session import SlideSession, SlideSetup
@@ -68,6 +69,9 @@ def run(config: Config, console: Console) -> None:
         stop = stack.enter_context(stop_on_signals())
         log.info("%s with %s", source.name, models.description)
         ledger = SlideLedger(delivery.outbox)
+        recordings = stack.enter_context(
+            Recordings(config, models.bundle.digest, models.description)
+        )
 
         def open_run(setup: SlideSetup, left: Unfinished | None) -> SlideRun:
             pipeline = Pipeline(
@@ -88,10 +92,12 @@ def run(config: Config, console: Console) -> None:
             if second is not None:
                 before = None if left is None or left.standing is None else left.standing
                 second.begin(None if before is None else before.second_opinions, known)
+            recordings.begin(setup, from_the_start=left is None)
             return SlideRun(pipeline, session, reporter, second=second, ledger=ledger)
 
-        def on_frame(frame: FrameResult, _: Captured) -> None:
+        def on_frame(frame: FrameResult, captured: Captured) -> None:
             health.frame(frame)
+            recordings.frame(frame, captured)
             if frame.outcome in ("failed", "rejected"):
                 log.warning("frame %d %s: %s", frame.frame, frame.outcome, frame.reason)
 
@@ -110,6 +116,7 @@ def run(config: Config, console: Console) -> None:
                 objective=config.slide.objective,
             ),
             on_frame=on_frame,
+            on_summary=recordings.summary,
         )
         started = time.monotonic()
         try:

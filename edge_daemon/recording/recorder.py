@@ -1,0 +1,139 @@
+"""Writes a session down beside the frame loop, which waits for nothing.
+
+Pictures are compressed and written in a thread of their own. Where the disk does not keep up, or is
+full, the recording ends and says so: a recording with a hole would be taken for the session.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+import cv2
+from typing_extensions import Self
+
+from edge_daemon.contract.messages import FrameResult
+from edge_daemon.recording.session_file import (
+    FRAMES,
+    PICTURES,
+    SESSION,
+    Session,
+    captive_of,
+    digest_of,
+    picture_name,
+)
+from edge_daemon.sources.base import Captured, Frame
+
+MOST_WAITING = 64
+"""Frames between the loop and the disk: 60 MB of 640 x 480 pictures."""
+
+log = logging.getLogger(__name__)
+
+
+class SessionRecorder:
+    """One recorded slide. A context manager; :meth:`frame` is for the frame loop."""
+
+    def __init__(
+        self,
+        folder: Path,
+        session: Session,
+        *,
+        most_waiting: int = MOST_WAITING,
+        on_fault: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Record into ``folder``, which must not exist; ``on_fault`` is told when it must end."""
+        self._folder = folder
+        self._session = session
+        self._on_fault = on_fault
+        self._waiting: queue.Queue[tuple[Captured, FrameResult] | None] = queue.Queue(most_waiting)
+        self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
+        self._ended = False
+        self.fault: str | None = None
+        """Why the recording has ended before its slide; None while all is written."""
+
+    def __enter__(self) -> Self:
+        """Make the folder. Raises nothing: a device that cannot record screens all the same."""
+        try:
+            (self._folder / PICTURES).mkdir(parents=True)
+            self._write_session(self._session)
+        except OSError as error:
+            self._give_up(f"cannot write {self._folder}: {error.strerror}")
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._waiting.put(None)
+        self._thread.join()
+
+    def frame(self, result: FrameResult, captured: Captured) -> None:
+        """Write down what became of a frame; returns at once."""
+        if self.fault is not None:
+            return
+        try:
+            self._waiting.put_nowait((captured, result))
+        except queue.Full:
+            self._give_up("the disk does not keep up with the frames")
+
+    def end(self) -> None:
+        """The slide has ended: what is written when this is closed is all of it."""
+        self._ended = True
+
+    def _work(self) -> None:
+        count = 0
+        try:
+            with (self._folder / FRAMES).open("w", encoding="utf-8") as lines:
+                while (waiting := self._waiting.get()) is not None:
+                    if self.fault is None:
+                        lines.write(self._written(*waiting) + "\n")
+                        count += 1
+            if self.fault is None:
+                done = {"frames": count, "complete": self._ended}
+                self._write_session(self._session.model_copy(update=done))
+                return
+        except OSError as error:
+            self._give_up(f"cannot write {self._folder}: {error.strerror}")
+            self._drain()
+        self._write_fault(count)
+
+    def _written(self, captured: Captured, result: FrameResult) -> str:
+        captive = captive_of(captured, result)
+        if isinstance(captured, Frame):
+            captive = captive.model_copy(update={"sha256": digest_of(captured.pixels)})
+            if self._session.pictures == "png":
+                file = self._folder / PICTURES / picture_name(captured.index)
+                picture = cv2.cvtColor(captured.pixels, cv2.COLOR_RGB2BGR)
+                fast = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+                file.write_bytes(cv2.imencode(".png", picture, fast)[1].tobytes())
+        return captive.model_dump_json(by_alias=True)
+
+    def _give_up(self, fault: str) -> None:
+        if self.fault is None:
+            self.fault = fault
+            log.error("the recording of %s has ended: %s", self._session.slide, fault)
+            self._on_fault(fault)
+
+    def _drain(self) -> None:
+        while self._waiting.get() is not None:
+            pass
+
+    def _write_fault(self, count: int) -> None:
+        try:
+            self._write_session(
+                self._session.model_copy(update={"frames": count, "fault": self.fault})
+            )
+        except OSError:  # the fault is in the log; the session there says that it is not complete
+            log.debug("no room even for the fault", exc_info=True)
+
+    def _write_session(self, session: Session) -> None:
+        draft = self._folder / f".{SESSION}"
+        draft.write_text(session.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        draft.replace(self._folder / SESSION)
