@@ -164,6 +164,18 @@ def check(
 
 
 @app.command()
+def doctor(
+    config: Annotated[Path, typer.Argument(help="TOML configuration file", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The archive")] = Path("leuko-edge-doctor.tar.gz"),
+    names: Annotated[bool, typer.Option("--names", help="Leave names and addresses in it")] = False,
+) -> None:
+    """Write one archive for whoever is to help: no picture, no name, no address in it."""
+    from edge_daemon.commands import doctor as command
+
+    command.doctor(config, out, console(), names=names)
+
+
+@app.command()
 def reproduce(
     recording: Annotated[Path, typer.Argument(help="Folder of a recorded slide")],
     source: Annotated[

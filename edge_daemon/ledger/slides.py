@@ -124,6 +124,12 @@ class SlideLedger:
         """Whether a slide of this name was ever begun here."""
         return bool(self._outbox.query("SELECT 1 FROM slides WHERE slide = ?", (slide,)))
 
+    def names(self) -> list[str]:
+        """What slides and operators were ever called here."""
+        rows = self._outbox.query("SELECT slide, setup FROM slides")
+        operators = (json.loads(setup).get("operator") for _, setup in rows)
+        return [slide for slide, _ in rows] + [one for one in operators if one]
+
     def begin(self, setup: SlideSetup, bundle: str | None, started_at: datetime) -> None:
         """Write down that a slide has begun."""
         self._progress = _Progress(Tally(), {})
