@@ -55,7 +55,7 @@ def run(
     from edge_daemon.commands import run as command
     from edge_daemon.config import load_config
 
-    command.run(load_config(config), console())
+    command.run(load_config(config), console(), file=config)
 
 
 @app.command()

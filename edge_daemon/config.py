@@ -131,6 +131,7 @@ class CommandSettings(StrictModel):
         "slide-resume",
         "slide-finish",
         "slide-abort",
+        "config-reload",
         "status",
     )
     """Others are refused."""

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
@@ -16,17 +17,18 @@ from rich.console import Console
 from edge_daemon.commands.delivery import Delivery
 from edge_daemon.commands.models import open_models, opened_second
 from edge_daemon.commands.output import print_summary
-from edge_daemon.config import Config
+from edge_daemon.config import Config, load_config
 from edge_daemon.contract.messages import FrameResult
 from edge_daemon.delivery.link import Arrival
 from edge_daemon.delivery.parcel import Origin
-from edge_daemon.errors import LeukoError
+from edge_daemon.errors import ConfigError, LeukoError
 from edge_daemon.ledger.slides import SlideLedger, Unfinished
 from edge_daemon.pipeline import Pipeline
 from edge_daemon.reporter import Reporter
 from edge_daemon.service.commands import CommandDesk
 from edge_daemon.service.health import HealthReporter
 from edge_daemon.service.recordings import Recordings
+from edge_daemon.service.reload import reloaded
 from edge_daemon.service.slides import SlideDefaults, SlideService, suspicious
 from edge_daemon.slide_run import SlideRun
 from edge_daemon.slide_session import SlideSession, SlideSetup
@@ -39,107 +41,143 @@ FLUSH_ON_EXIT_S = 5.0
 log = logging.getLogger(__name__)
 
 
-def run(config: Config, console: Console) -> None:
+def run(config: Config, console: Console, *, file: Path | None = None) -> None:
     """Screen slides. Returns when the source ends or on SIGINT or SIGTERM.
+
+    ``file`` is read again when a command says so.
 
     Raises:
         LeukoError: something it needs is missing or broke; results so far are stored, and a slide
             that was under way is gone on with at the next start.
     """
-    chosen, source_is = config.models, config.source
     with ExitStack() as stack:
-        models = stack.enter_context(open_models(chosen.bundle, chosen.options))
-        source = stack.enter_context(
-            open_source(source_is.url, scan=source_is.scan, um_per_px=source_is.um_per_px)
-        )
-        origin = Origin(
-            config.device.site, config.device.name, uuid.uuid4().hex, models.bundle.digest
-        )
-        budget = config.outbox.budget_mb << 20
-        delivery = Delivery(config.broker, config.outbox.path, origin, budget)
-        desk = CommandDesk(origin, delivery.outbox, config.commands)
-        delivery.publisher.on_command = lambda arrival: _hand_in(desk, arrival)
-        stack.enter_context(delivery)
-        health = stack.enter_context(
-            HealthReporter(delivery.publisher, delivery.outbox, config.health_every_s)
-        )
-        second = stack.enter_context(
-            opened_second(models.bundle, chosen.options, wanted=chosen.second_opinion)
-        )
+        device = _Device(config, file, stack)
         stop = stack.enter_context(stop_on_signals())
-        log.info("%s with %s", source.name, models.description)
-        ledger = SlideLedger(delivery.outbox)
-        recordings = stack.enter_context(
-            Recordings(config, models.bundle.digest, models.description)
-        )
-
-        def open_run(setup: SlideSetup, left: Unfinished | None) -> SlideRun:
-            pipeline = Pipeline(
-                models,
-                config.quality,
-                slide_map=None if left is None else left.slide_map,
-                scales=None if left is None else left.scales,
-            )
-            session = SlideSession(
-                setup,
-                pipeline.slide_map,
-                config.slide.thresholds,
-                tally=None if left is None else left.tally,
-                started_at=None if left is None else left.started_at,
-            )
-            known = suspicious(pipeline.slide_map.cells())
-            reporter = Reporter(origin, setup.name, outbox=delivery.outbox, pictured=known)
-            if second is not None:
-                before = None if left is None or left.standing is None else left.standing
-                second.begin(None if before is None else before.second_opinions, known)
-            recordings.begin(setup, from_the_start=left is None)
-            return SlideRun(pipeline, session, reporter, second=second, ledger=ledger)
-
-        def on_frame(frame: FrameResult, captured: Captured) -> None:
-            health.frame(frame)
-            recordings.frame(frame, captured)
-            if frame.outcome in ("failed", "rejected"):
-                log.warning("frame %d %s: %s", frame.frame, frame.outcome, frame.reason)
-
-        service = SlideService(
-            source,
-            Pipeline(models, config.quality).prepare,
-            open_run,
-            ledger,
-            desk,
-            models.bundle.digest,
-            defaults=SlideDefaults(
-                at_once=config.slide.start == "at_once",
-                resume=config.slide.resume,
-                name=config.slide.name,
-                operator=config.slide.operator,
-                objective=config.slide.objective,
-            ),
-            on_frame=on_frame,
-            on_summary=recordings.summary,
-        )
+        log.info("%s with %s", device.source.name, device.models.description)
         started = time.monotonic()
+        publisher = device.delivery.publisher
         try:
-            summary = service.run(stop)
+            summary = device.service.run(stop)
         except LeukoError as error:
-            delivery.publisher.set_state("degraded", str(error)[:500])
-            delivery.publisher.flush(FLUSH_ON_EXIT_S)
+            publisher.set_state("degraded", str(error)[:500])
+            publisher.flush(FLUSH_ON_EXIT_S)
             raise
         if summary is not None:
             print_summary(summary, time.monotonic() - started, console)
-        left = delivery.publisher.flush(FLUSH_ON_EXIT_S)
+        left = publisher.flush(FLUSH_ON_EXIT_S)
         if left:
             log.warning(
                 "%d messages wait in %s for the next start (%s)",
                 left,
-                delivery.outbox.path,
-                delivery.publisher.link.line,
+                device.delivery.outbox.path,
+                publisher.link.line,
             )
 
 
-def _hand_in(desk: CommandDesk, arrival: Arrival) -> None:
-    """A command that came over MQTT; its reply goes the same way, so nobody waits here."""
-    desk.hand_in(arrival.payload, via="mqtt", retained=arrival.retained)
+class _Device:
+    """The parts of a running daemon, opened in ``stack`` and put together."""
+
+    def __init__(self, config: Config, file: Path | None, stack: ExitStack) -> None:
+        self._config = config
+        self._file = file
+        chosen, source = config.models, config.source
+        self.models = stack.enter_context(open_models(chosen.bundle, chosen.options))
+        self.source = stack.enter_context(
+            open_source(source.url, scan=source.scan, um_per_px=source.um_per_px)
+        )
+        self._origin = Origin(
+            config.device.site, config.device.name, uuid.uuid4().hex, self.models.bundle.digest
+        )
+        budget = config.outbox.budget_mb << 20
+        self.delivery = Delivery(config.broker, config.outbox.path, self._origin, budget)
+        self._desk = CommandDesk(self._origin, self.delivery.outbox, config.commands)
+        self.delivery.publisher.on_command = self._hand_in
+        stack.enter_context(self.delivery)
+        self._health = stack.enter_context(
+            HealthReporter(self.delivery.publisher, self.delivery.outbox, config.health_every_s)
+        )
+        self._second = stack.enter_context(
+            opened_second(self.models.bundle, chosen.options, wanted=chosen.second_opinion)
+        )
+        self._ledger = SlideLedger(self.delivery.outbox)
+        self._recordings = stack.enter_context(
+            Recordings(config.record, config, self.models.bundle.digest, self.models.description)
+        )
+        self._gate = Pipeline(self.models, config.quality)
+        self.service = SlideService(
+            self.source,
+            lambda captured: self._gate.prepare(captured),
+            self._open_run,
+            self._ledger,
+            self._desk,
+            self.models.bundle.digest,
+            defaults=_slide_defaults(config),
+            on_frame=self._on_frame,
+            on_summary=self._recordings.summary,
+            reload=None if file is None else self._reload,
+        )
+
+    def _open_run(self, setup: SlideSetup, left: Unfinished | None) -> SlideRun:
+        """A slide begins, or is gone on with; what decides its results is fixed from here on."""
+        config = self._config
+        pipeline = Pipeline(
+            self.models,
+            config.quality,
+            slide_map=None if left is None else left.slide_map,
+            scales=None if left is None else left.scales,
+        )
+        session = SlideSession(
+            setup,
+            pipeline.slide_map,
+            config.slide.thresholds,
+            tally=None if left is None else left.tally,
+            started_at=None if left is None else left.started_at,
+        )
+        known = suspicious(pipeline.slide_map.cells())
+        outbox = self.delivery.outbox
+        reporter = Reporter(self._origin, setup.name, outbox=outbox, pictured=known)
+        if self._second is not None:
+            before = None if left is None else left.standing
+            self._second.begin(None if before is None else before.second_opinions, known)
+        self._recordings.begin(setup, from_the_start=left is None)
+        self._gate = pipeline
+        return SlideRun(pipeline, session, reporter, second=self._second, ledger=self._ledger)
+
+    def _on_frame(self, frame: FrameResult, captured: Captured) -> None:
+        self._health.frame(frame)
+        self._recordings.frame(frame, captured)
+        if frame.outcome in ("failed", "rejected"):
+            log.warning("frame %d %s: %s", frame.frame, frame.outcome, frame.reason)
+
+    def _hand_in(self, arrival: Arrival) -> None:
+        """A command that came over MQTT; its reply goes the same way, so nobody waits here."""
+        self._desk.hand_in(arrival.payload, via="mqtt", retained=arrival.retained)
+
+    def _reload(self) -> list[str]:
+        """Take over what may change of the file; see :mod:`edge_daemon.service.reload`."""
+        if self._file is None:
+            raise ConfigError("the daemon was not started from a file")
+        config = load_config(self._file)
+        names = reloaded(self._config, config)
+        self._config = config
+        if "broker" in names:
+            self.delivery.publisher.move(config.broker)
+        self._desk.configure(config.commands)
+        self._health.every(config.health_every_s)
+        self._recordings.configure(config.record)
+        self.service.configure(_slide_defaults(config))
+        log.warning("%s read again: %s", self._file, ", ".join(names) or "nothing has changed")
+        return names
+
+
+def _slide_defaults(config: Config) -> SlideDefaults:
+    return SlideDefaults(
+        at_once=config.slide.start == "at_once",
+        resume=config.slide.resume,
+        name=config.slide.name,
+        operator=config.slide.operator,
+        objective=config.slide.objective,
+    )
 
 
 @contextmanager

@@ -59,7 +59,13 @@ __all__ = [
 
 StageName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 CommandName: TypeAlias = Literal[
-    "slide-start", "slide-pause", "slide-resume", "slide-finish", "slide-abort", "status"
+    "slide-start",
+    "slide-pause",
+    "slide-resume",
+    "slide-finish",
+    "slide-abort",
+    "config-reload",
+    "status",
 ]
 
 

@@ -33,6 +33,8 @@ State: TypeAlias = Literal["online", "degraded", "offline"]
 
 _PUMP_S = 0.02
 """Longest wait inside the connection; a new result is picked up within it."""
+_GOODBYE_S = 2.0
+"""Longest wait for what the old broker was given, when the device goes to another one."""
 _HELD_S = 10.0
 """A connection that lasted this long was a good one: the next wait is short again."""
 
@@ -71,6 +73,7 @@ class Publisher:
         self._health: Parcel | None = None
         self._failure: LeukoError | None = None
         self._news = threading.Event()
+        self._moved = threading.Event()
         self._stopping = threading.Event()
         self._stop_by_s = 0.0
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
@@ -129,6 +132,11 @@ class Publisher:
         """Tell everyone, now and at each connection, how the device is."""
         self._state = (state, reason)
 
+    def move(self, settings: BrokerSettings) -> None:
+        """Go to another broker, or to the same in another way; the device is offline meanwhile."""
+        self._settings = settings
+        self._moved.set()
+
     def publish_health(self, health: Health) -> None:
         """Send a health message if there is a connection; only the newest one waits for it."""
         self._health = parcel_of(health)
@@ -145,6 +153,10 @@ class Publisher:
                 self._outbox.release_in_flight()
                 if time.monotonic() - began_s > _HELD_S:
                     backoff.reset()
+                if self._moved.is_set():
+                    self._moved.clear()
+                    backoff = Backoff(self._settings)
+                    continue
                 self._stopping.wait(backoff.next_s())
         except OutboxError as error:
             self._fail(error)
@@ -164,8 +176,11 @@ class Publisher:
         if session.link.lost is not None:
             raise BrokerError(f"broker {url}: connection ended ({session.link.lost})")
         session.close_window()
-        session.send_passing(self._status("offline", "the daemon was stopped"))
-        while not session.settled and time.monotonic() < self._stop_by_s and session.step(_PUMP_S):
+        moved = not self._stopping.is_set()
+        why = "the device goes to another broker" if moved else "the daemon was stopped"
+        session.send_passing(self._status("offline", why))
+        stop_by_s = time.monotonic() + _GOODBYE_S if moved else self._stop_by_s
+        while not session.settled and time.monotonic() < stop_by_s and session.step(_PUMP_S):
             pass
         session.link.close()
         self._connected, self._line = False, f"broker {url}: disconnected"
@@ -174,7 +189,7 @@ class Publisher:
         """Work until the connection ends or the daemon stops."""
         told: tuple[State, str | None] | None = None
         alive = True
-        while alive and not self._stopping.is_set():
+        while alive and not self._stopping.is_set() and not self._moved.is_set():
             state = self._state
             if self._refusals.line is not None and state[0] == "online":
                 state = ("degraded", f"the broker does not take everything: {self._refusals.line}")

@@ -102,6 +102,10 @@ class CommandDesk:
             except CommandError as error:
                 handed_in.reply.set_exception(error)
 
+    def configure(self, settings: CommandSettings) -> None:
+        """Go by other rules from the next command on."""
+        self._settings = settings
+
     def close(self) -> None:
         """Refuse what still waits: nobody will carry it out."""
         self.carry_out(_refuse_all)

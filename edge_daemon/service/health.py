@@ -52,6 +52,10 @@ class HealthReporter:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="health", daemon=True)
 
+    def every(self, seconds: float) -> None:
+        """Report at another interval, from the next report on."""
+        self._every_s = seconds
+
     def frame(self, frame: FrameResult) -> None:
         """Count one frame's outcome and times."""
         with self._lock:

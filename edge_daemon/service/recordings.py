@@ -12,7 +12,7 @@ from typing import Any
 from typing_extensions import Self
 
 from edge_daemon import __version__
-from edge_daemon.config import Config
+from edge_daemon.config import Config, RecordSettings
 from edge_daemon.contract.messages import FrameResult, SlideSummary
 from edge_daemon.recording.recorder import SessionRecorder
 from edge_daemon.recording.session_file import Session
@@ -28,12 +28,14 @@ class Recordings:
 
     def __init__(
         self,
+        settings: RecordSettings,
         config: Config,
         bundle: str,
         engines: str,
         on_fault: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """``bundle`` and ``engines`` are what the slides are screened with."""
+        """``config``, ``bundle`` and ``engines`` are what the slides are screened with."""
+        self._settings = settings
         self._config = config
         self._bundle = bundle
         self._engines = engines
@@ -43,7 +45,7 @@ class Recordings:
     def begin(self, setup: SlideSetup, *, from_the_start: bool) -> None:
         """A slide begins, or is gone on with."""
         self.close()
-        folder = self._config.record.folder
+        folder = self._settings.folder
         if folder is None:
             return
         now = datetime.now(timezone.utc)
@@ -57,13 +59,17 @@ class Recordings:
             engines=self._engines,
             source=setup.source or "unknown",
             config=_public(self._config),
-            pictures=self._config.record.pictures,
+            pictures=self._settings.pictures,
             began_at=now,
             from_the_start=from_the_start,
         )
         place = folder / f"{setup.name}-{now:%Y%m%dT%H%M%S%f}"
         self._recorder = SessionRecorder(place, session, on_fault=self._on_fault)
         self._recorder.__enter__()
+
+    def configure(self, settings: RecordSettings) -> None:
+        """Where and how to record, from the next slide on."""
+        self._settings = settings
 
     def frame(self, result: FrameResult, captured: Captured) -> None:
         """A frame of the slide was finished."""

@@ -85,6 +85,7 @@ class SlideService:
         on_idle: Callable[[Prepared], None] = lambda _prepared: None,
         on_summary: Callable[[SlideSummary], None] = lambda _summary: None,
         on_turn: Callable[[], None] = lambda: None,
+        reload: Callable[[], list[str]] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """An entered ``source``, screened slide by slide.
@@ -100,7 +101,8 @@ class SlideService:
             on_frame: called with every result and what it is of.
             on_idle: called with frames that belong to no slide.
             on_summary: called with every standing that was reported.
-            on_turn: called at each turn of the loop; without it nothing makes progress.
+            on_turn: called at each turn of the loop.
+            reload: reads the configuration again, and says what it took over of it.
             clock: seconds, monotonic.
         """
         self._source = source
@@ -112,6 +114,7 @@ class SlideService:
         self._defaults = defaults
         self._on_frame, self._on_idle = on_frame, on_idle
         self._on_summary, self._on_turn = on_summary, on_turn
+        self._reload = reload
         self._clock = clock
         self._endless = source.frame_count is None
         self._run: SlideRun | None = None
@@ -120,6 +123,10 @@ class SlideService:
         self._asked = False
         self._last: SlideSummary | None = None
         self._feed: Feed[Prepared] | None = None
+
+    def configure(self, defaults: SlideDefaults) -> None:
+        """What the configuration says of slides, from the next one on."""
+        self._defaults = defaults
 
     @property
     def activity(self) -> Activity:
@@ -212,6 +219,11 @@ class SlideService:
         if command.name == "status":
             _args(_NoArgs, command)
             return self._status()
+        if command.name == "config-reload":
+            _args(_NoArgs, command)
+            if self._reload is None:
+                raise CommandError("this daemon was not started from a file")
+            return {"changed": self._reload()}
         if command.name == "slide-start":
             return self._start(_args(_StartArgs, command))
         run = self._run

@@ -311,3 +311,25 @@ def test_an_older_summary_that_comes_later_does_not_take_the_place_of_a_newer_on
             assert wait_until(lambda: bool(newcomer.of(SlideSummary)), 10)
             (kept,) = newcomer.of(SlideSummary)
             assert kept.frames.captured == 2
+
+
+def test_the_device_goes_to_another_broker_without_a_new_start(
+    mosquitto: Path, tmp_path: Path
+) -> None:
+    sender = origin()
+    with (
+        Mosquitto(mosquitto, tmp_path / "one") as one,
+        Mosquitto(mosquitto, tmp_path / "two") as two,
+        Inbox(brisk(one.url)) as first,
+        Inbox(brisk(two.url)) as second,
+        Outbox(tmp_path / "outbox.db") as outbox,
+        Publisher(brisk(one.url), outbox, sender) as publisher,
+    ):
+        put_frames(outbox, sender, 10)
+        assert first.wait_for_frames(10)
+        publisher.move(brisk(two.url))
+        assert wait_until(lambda: first.states[-1:] == ["offline"], 10)
+        put_frames(outbox, sender, 10, first=10)
+        assert second.wait_for_frames(10)
+        assert second.states[:1] == ["online"]
+        assert sorted(first.frames + second.frames) == list(range(20))

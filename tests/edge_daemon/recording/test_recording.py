@@ -72,7 +72,9 @@ def record(tmp_path: Path, bundle: Path, scenes: list[Captured]) -> Record:
             session = SlideSession(setup, pipeline.slide_map)
             origin = Origin("lab", "m1", uuid.uuid4().hex, models.bundle.digest)
             run = SlideRun(pipeline, session, Reporter(origin, "s1"))
-            with Recordings(config, models.bundle.digest, models.description) as recordings:
+            with Recordings(
+                config.record, config, models.bundle.digest, models.description
+            ) as recordings:
                 recordings.begin(setup, from_the_start=from_the_start)
                 for captured in scenes:
                     recordings.frame(run.enter(pipeline.prepare(captured)), captured)
