@@ -70,7 +70,10 @@ class ModelSettings(StrictModel):
     """Which bundle, and what runs it."""
 
     bundle: Path | None = None
-    """Folder of the bundle; the one that comes with the product when not given."""
+    """Folder of the bundle. When not given, the one that was activated by command; before that, the
+    one that comes with the product."""
+    store: Path = Path("bundles")
+    """Where bundles are staged to be activated by command."""
     engine: EngineChoice = "auto"
     precision: PrecisionChoice = "auto"
     threads: int | None = Field(default=None, ge=1, le=256)
@@ -131,10 +134,12 @@ class CommandSettings(StrictModel):
         "slide-resume",
         "slide-finish",
         "slide-abort",
+        "bundle-activate",
         "config-reload",
         "status",
     )
-    """Others are refused."""
+    """Others are refused. ``bundle-stage`` reads a folder of this machine: allow it where whoever
+    commands may choose that folder."""
     per_minute: int = Field(default=60, ge=1)
     """More are refused, and not answered each."""
 
@@ -229,7 +234,7 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
         update={
             "outbox": beside(config.outbox, "path"),
             "record": beside(config.record, "folder"),
-            "models": beside(config.models, "bundle", "engine_cache"),
+            "models": beside(config.models, "bundle", "store", "engine_cache"),
             "broker": beside(config.broker, "ca_file", "cert_file", "key_file"),
         }
     )

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+import numpy as np
+
 from edge_daemon.config import SHIPPED_BUNDLES
 from edge_daemon.contract.bundle import Bundle, RoleName, load_bundle, newest_bundle
+from edge_daemon.contract.golden import INPUT, golden_set
 from edge_daemon.engines.options import EngineOptions
+from edge_daemon.errors import EngineError
 from edge_daemon.inference import Models
 from edge_daemon.second_opinion import SecondOpinions
 
@@ -36,3 +41,22 @@ def open_models(
 ) -> Models:
     """Find, verify and open in one step; see :meth:`edge_daemon.inference.Models.open`."""
     return Models.open(find_bundle(folder), options, roles)
+
+
+def probe(models: Models, times: int = 3) -> float:
+    """Let networks look at the golden set's pictures as at any frame; milliseconds for one.
+
+    Raises:
+        EngineError: what they say cannot be read.
+    """
+    pictures = {
+        role: golden_set(models.bundle.golden, role)[INPUT] for role in ("detector", "classifier")
+    }
+    started = time.perf_counter()
+    for _ in range(times):
+        for picture in pictures["detector"]:
+            models.detect(models.scaled(picture))
+        verdicts = models.classify(pictures["classifier"])
+        if not np.isfinite(verdicts.p_blast).all():
+            raise EngineError("the classifier's answers are not numbers")
+    return round(1e3 * (time.perf_counter() - started) / (times * len(pictures["detector"])), 1)

@@ -9,23 +9,30 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
+from pydantic import Field
 from rich.console import Console
 
 from edge_daemon.commands.delivery import Delivery
-from edge_daemon.commands.models import open_models, opened_second
+from edge_daemon.commands.models import open_models, probe
 from edge_daemon.commands.output import print_summary
 from edge_daemon.config import Config, load_config
-from edge_daemon.contract.messages import FrameResult
+from edge_daemon.contract.base import StrictModel
+from edge_daemon.contract.messages import Command, FrameResult
 from edge_daemon.delivery.link import Arrival
 from edge_daemon.delivery.parcel import Origin
 from edge_daemon.errors import ConfigError, LeukoError
+from edge_daemon.inference import Models
 from edge_daemon.ledger.slides import SlideLedger, Unfinished
 from edge_daemon.pipeline import Pipeline
 from edge_daemon.reporter import Reporter
-from edge_daemon.service.commands import CommandDesk
+from edge_daemon.second_opinion import SecondOpinions
+from edge_daemon.service.bundle_store import BundleStore
+from edge_daemon.service.commands import CommandDesk, NoArgs, arguments
 from edge_daemon.service.health import HealthReporter
 from edge_daemon.service.recordings import Recordings
 from edge_daemon.service.reload import reloaded
@@ -74,6 +81,16 @@ def run(config: Config, console: Console, *, file: Path | None = None) -> None:
             )
 
 
+class _StageArgs(StrictModel):
+    path: str = Field(min_length=1, max_length=4096)
+    """Folder of the bundle on this machine."""
+
+
+class _ActivateArgs(StrictModel):
+    bundle: str = Field(min_length=1, max_length=160)
+    """Name and version, as it is staged."""
+
+
 class _Device:
     """The parts of a running daemon, opened in ``stack`` and put together."""
 
@@ -81,7 +98,9 @@ class _Device:
         self._config = config
         self._file = file
         chosen, source = config.models, config.source
-        self.models = stack.enter_context(open_models(chosen.bundle, chosen.options))
+        self._store = BundleStore(chosen.store)
+        self.models, self._second = self._opened(chosen.bundle or self._store.active())
+        stack.callback(self._close_networks)
         self.source = stack.enter_context(
             open_source(source.url, scan=source.scan, um_per_px=source.um_per_px)
         )
@@ -95,9 +114,6 @@ class _Device:
         stack.enter_context(self.delivery)
         self._health = stack.enter_context(
             HealthReporter(self.delivery.publisher, self.delivery.outbox, config.health_every_s)
-        )
-        self._second = stack.enter_context(
-            opened_second(self.models.bundle, chosen.options, wanted=chosen.second_opinion)
         )
         self._ledger = SlideLedger(self.delivery.outbox)
         self._recordings = stack.enter_context(
@@ -114,7 +130,11 @@ class _Device:
             defaults=_slide_defaults(config),
             on_frame=self._on_frame,
             on_summary=self._recordings.summary,
-            reload=None if file is None else self._reload,
+            other_commands={
+                "bundle-stage": self._stage,
+                "bundle-activate": self._activate,
+                "config-reload": self._reload,
+            },
         )
 
     def _open_run(self, setup: SlideSetup, left: Unfinished | None) -> SlideRun:
@@ -153,8 +173,60 @@ class _Device:
         """A command that came over MQTT; its reply goes the same way, so nobody waits here."""
         self._desk.hand_in(arrival.payload, via="mqtt", retained=arrival.retained)
 
-    def _reload(self) -> list[str]:
+    def _opened(self, folder: Path | None) -> tuple[Models, SecondOpinions | None]:
+        """The networks of a bundle, opened and held to its golden set."""
+        chosen = self._config.models
+        models = open_models(folder, chosen.options)
+        try:
+            second = SecondOpinions.of(models.bundle, chosen.options)
+            if second is not None and chosen.second_opinion:
+                return models, second.__enter__()
+        except BaseException:
+            models.close()
+            raise
+        return models, None
+
+    def _close_networks(self) -> None:
+        self.models.close()
+        if self._second is not None:
+            self._second.__exit__(None, None, None)
+
+    def _stage(self, command: Command) -> dict[str, Any]:
+        """Take a folder of this machine into the store."""
+        bundle = self._store.stage(Path(arguments(_StageArgs, command).path))
+        return {"bundle": bundle.label, "digest": bundle.digest, "staged": self._store.staged()}
+
+    def _activate(self, command: Command) -> dict[str, Any]:
+        """Try a staged bundle; go on with it if it is proven, and with the one before if not."""
+        label = arguments(_ActivateArgs, command).bundle
+        self.service.require_no_slide()
+        if self._config.models.bundle is not None:
+            raise ConfigError(
+                "[models] bundle names the bundle of this device; take it out of the configuration "
+                "and start again, then bundles can be activated"
+            )
+        path = self._store.begin(label)
+        log.warning("trying bundle %s", label)
+        try:
+            models, second = self._opened(path)
+            took_ms = probe(models)
+        except LeukoError as error:
+            self._store.roll_back(str(error))
+            raise
+        self._store.commit()
+        self._close_networks()
+        self.models, self._second = models, second
+        self._gate = Pipeline(models, self._config.quality)
+        self._origin = replace(self._origin, bundle=models.bundle.digest)
+        self._desk.origin = self.delivery.publisher.origin = self._origin
+        self.service.use_bundle(models.bundle.digest)
+        self._recordings.use_bundle(models.bundle.digest, models.description)
+        log.warning("bundle %s is active: %s", label, models.description)
+        return {"bundle": label, "digest": models.bundle.digest, "probe_ms": took_ms}
+
+    def _reload(self, command: Command) -> dict[str, Any]:
         """Take over what may change of the file; see :mod:`edge_daemon.service.reload`."""
+        arguments(NoArgs, command)
         if self._file is None:
             raise ConfigError("the daemon was not started from a file")
         config = load_config(self._file)
@@ -167,7 +239,7 @@ class _Device:
         self._recordings.configure(config.record)
         self.service.configure(_slide_defaults(config))
         log.warning("%s read again: %s", self._file, ", ".join(names) or "nothing has changed")
-        return names
+        return {"changed": names}
 
 
 def _slide_defaults(config: Config) -> SlideDefaults:

@@ -64,6 +64,8 @@ CommandName: TypeAlias = Literal[
     "slide-resume",
     "slide-finish",
     "slide-abort",
+    "bundle-stage",
+    "bundle-activate",
     "config-reload",
     "status",
 ]

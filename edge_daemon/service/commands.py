@@ -14,9 +14,12 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
+
+from pydantic import ValidationError
 
 from edge_daemon.config import CommandSettings
+from edge_daemon.contract.base import StrictModel
 from edge_daemon.contract.envelope import utc_now
 from edge_daemon.contract.messages import Command, CommandReply, parse_message
 from edge_daemon.delivery.outbox import Outbox
@@ -37,6 +40,27 @@ class CommandError(LeukoError):
     """A command cannot be carried out as things stand; one line that says why."""
 
     exit_code = 10
+
+
+class NoArgs(StrictModel):
+    """Of a command that takes none."""
+
+
+Args = TypeVar("Args", bound=StrictModel)
+
+
+def arguments(model: type[Args], command: Command) -> Args:
+    """The arguments of a command.
+
+    Raises:
+        CommandError: one line that says which is wrong.
+    """
+    try:
+        return model.model_validate(command.args)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "args"
+        raise CommandError(f"{command.name}: {where}: {first['msg']}") from None
 
 
 Handler = Callable[[Command], dict[str, Any]]

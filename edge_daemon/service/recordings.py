@@ -71,6 +71,10 @@ class Recordings:
         """Where and how to record, from the next slide on."""
         self._settings = settings
 
+    def use_bundle(self, digest: str, engines: str) -> None:
+        """The models are others from the next slide on."""
+        self._bundle, self._engines = digest, engines
+
     def frame(self, result: FrameResult, captured: Captured) -> None:
         """A frame of the slide was finished."""
         if self._recorder is not None:

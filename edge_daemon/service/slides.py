@@ -13,12 +13,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Literal, TypeAlias
-
-from pydantic import ValidationError
 
 from edge_daemon.ahead import EndOfItems, Feed
 from edge_daemon.contract.base import Name, StrictModel
@@ -28,7 +26,7 @@ from edge_daemon.contract.terms import Completion
 from edge_daemon.errors import LeukoError
 from edge_daemon.ledger.slides import SlideLedger, Unfinished
 from edge_daemon.pipeline import Prepared
-from edge_daemon.service.commands import CommandDesk, CommandError
+from edge_daemon.service.commands import CommandDesk, CommandError, Handler, NoArgs, arguments
 from edge_daemon.slide_run import SlideRun
 from edge_daemon.slide_session import SlideSetup
 from edge_daemon.sources.base import Captured, Source
@@ -47,10 +45,6 @@ class _StartArgs(StrictModel):
     slide: Name | None = None
     operator: Name | None = None
     objective: Name | None = None
-
-
-class _NoArgs(StrictModel):
-    pass
 
 
 class _AbortArgs(StrictModel):
@@ -85,7 +79,7 @@ class SlideService:
         on_idle: Callable[[Prepared], None] = lambda _prepared: None,
         on_summary: Callable[[SlideSummary], None] = lambda _summary: None,
         on_turn: Callable[[], None] = lambda: None,
-        reload: Callable[[], list[str]] | None = None,
+        other_commands: Mapping[str, Handler] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """An entered ``source``, screened slide by slide.
@@ -102,7 +96,7 @@ class SlideService:
             on_idle: called with frames that belong to no slide.
             on_summary: called with every standing that was reported.
             on_turn: called at each turn of the loop.
-            reload: reads the configuration again, and says what it took over of it.
+            other_commands: by name, what carries out commands that are not about slides.
             clock: seconds, monotonic.
         """
         self._source = source
@@ -114,7 +108,7 @@ class SlideService:
         self._defaults = defaults
         self._on_frame, self._on_idle = on_frame, on_idle
         self._on_summary, self._on_turn = on_summary, on_turn
-        self._reload = reload
+        self._other_commands = dict(other_commands or {})
         self._clock = clock
         self._endless = source.frame_count is None
         self._run: SlideRun | None = None
@@ -127,6 +121,23 @@ class SlideService:
     def configure(self, defaults: SlideDefaults) -> None:
         """What the configuration says of slides, from the next one on."""
         self._defaults = defaults
+
+    def use_bundle(self, digest: str) -> None:
+        """The models are others from now on.
+
+        Raises:
+            CommandError: a slide is under way; its models never change.
+        """
+        self.require_no_slide()
+        self._bundle = digest
+
+    def require_no_slide(self) -> None:
+        """Raise :class:`CommandError` while a slide is under way."""
+        if self._run is not None:
+            raise CommandError(
+                f"slide {self._run.session.name} is under way, and the models never change inside "
+                "a slide; finish it first"
+            )
 
     @property
     def activity(self) -> Activity:
@@ -217,30 +228,30 @@ class SlideService:
 
     def _handle(self, command: Command) -> dict[str, Any]:
         if command.name == "status":
-            _args(_NoArgs, command)
+            arguments(NoArgs, command)
             return self._status()
-        if command.name == "config-reload":
-            _args(_NoArgs, command)
-            if self._reload is None:
-                raise CommandError("this daemon was not started from a file")
-            return {"changed": self._reload()}
+        other = self._other_commands.get(command.name)
+        if other is not None:
+            return other(command)
         if command.name == "slide-start":
-            return self._start(_args(_StartArgs, command))
+            return self._start(arguments(_StartArgs, command))
+        if not command.name.startswith("slide-"):
+            raise CommandError(f"{command.name} cannot be carried out by this daemon")
         run = self._run
         if run is None:
             raise CommandError("no slide is under way; start one: slide-start")
         if command.name == "slide-pause":
-            _args(_NoArgs, command)
+            arguments(NoArgs, command)
             self._pause(run, paused=True)
         elif command.name == "slide-resume":
-            _args(_NoArgs, command)
+            arguments(NoArgs, command)
             self._pause(run, paused=False)
         elif command.name == "slide-finish":
-            _args(_NoArgs, command)
+            arguments(NoArgs, command)
             self._enter_what_was_captured()
             self._end("finished")
         elif command.name == "slide-abort":
-            reason = _args(_AbortArgs, command).reason
+            reason = arguments(_AbortArgs, command).reason
             log.warning("slide %s aborted: %s", run.session.name, reason or "no reason given")
             self._end("aborted")
         return self._status()
@@ -382,12 +393,3 @@ class SlideService:
 def suspicious(cells: Iterable[Any]) -> set[int]:
     """Numbers of the cells that were not cleared."""
     return {cell.id for cell in cells if cell.label in ("blast", "uncertain")}
-
-
-def _args(model: type[Any], command: Command) -> Any:
-    try:
-        return model.model_validate(command.args)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "args"
-        raise CommandError(f"{command.name}: {where}: {first['msg']}") from None

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
 import uuid
 from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
+from functools import partial
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from edge_daemon.contract.bundle import file_entry, load_bundle
 from edge_daemon.contract.messages import (
     Command,
     CommandReply,
@@ -35,7 +40,7 @@ name = "scope-2"
 [source]
 url = "{source}"
 [models]
-bundle = "{bundle}"
+{models}
 [broker]
 url = "{broker}"
 reconnect_min_s = 0.1
@@ -66,9 +71,11 @@ def clinic(mosquitto, tmp_path):
         with ExitStack() as daemons:
             bundle = write_tiny_bundle(tmp_path / "bundles")
 
-            def run(source: str, more: str = "") -> subprocess.Popen[str]:
+            def run(
+                source: str, more: str = "", chosen: str = f'bundle = "{bundle}"'
+            ) -> subprocess.Popen[str]:
                 config = tmp_path / "device.toml"
-                text = CONFIG.format(source=source, bundle=bundle, broker=broker.url)
+                text = CONFIG.format(source=source, models=chosen, broker=broker.url)
                 config.write_text(text + more)
                 command = [sys.executable, "-m", "edge_daemon.cli", "run", config]
                 process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -149,25 +156,7 @@ def test_a_slide_begins_and_ends_by_command(clinic, tmp_path):
     run("sim://?seed=3&fields=400&fps=20", 'start = "on_command"\n')
     assert wait_until(lambda: bool(heard.of(Status)), 60)
 
-    def ask(name: str, **args: object) -> CommandReply:
-        command = Command(
-            site="clinic-1",
-            device="scope-2",
-            id=uuid.uuid4().hex,
-            name=name,
-            expires_at=datetime.now(timezone.utc) + timedelta(minutes=1),
-            args=args,
-        )
-        broker = BrokerSettings.from_url(broker_of(tmp_path))
-        link = open_link(broker, f"central-{name}")
-        link.publish(Parcel(topic_of(command), command.to_json(), boot_id="", seq=0))
-        while not link.take_acknowledgements():
-            link.pump(0.1)
-        link.close()
-        replied = wait_until(lambda: any(r.id == command.id for r in heard.of(CommandReply)), 30)
-        assert replied, name
-        return next(r for r in heard.of(CommandReply) if r.id == command.id)
-
+    ask = partial(asked, heard, tmp_path)
     assert heard.of(FrameResult) == []
     assert ask("slide-start", slide="S-17", operator="op-1").ok
     assert wait_until(lambda: len(heard.of(FrameResult)) >= 5, 60)
@@ -181,10 +170,67 @@ def test_a_slide_begins_and_ends_by_command(clinic, tmp_path):
     assert summary.frames.captured == len(heard.of(FrameResult))
 
 
-def broker_of(folder) -> str:
+def asked(heard: Heard, folder: Path, name: str, **args: object) -> CommandReply:
+    """Send a command over MQTT and wait for its reply."""
+    command = Command(
+        site="clinic-1",
+        device="scope-2",
+        id=uuid.uuid4().hex,
+        name=name,
+        expires_at=datetime.now(timezone.utc) + timedelta(minutes=1),
+        args=args,
+    )
+    broker = BrokerSettings.from_url(broker_of(folder))
+    link = open_link(broker, f"central-{name}")
+    link.publish(Parcel(topic_of(command), command.to_json(), boot_id="", seq=0))
+    while not link.take_acknowledgements():
+        link.pump(0.1)
+    link.close()
+    replied = wait_until(lambda: any(r.id == command.id for r in heard.of(CommandReply)), 30)
+    assert replied, name
+    return next(r for r in heard.of(CommandReply) if r.id == command.id)
+
+
+def broker_of(folder: Path) -> str:
     (line,) = [
         line
         for line in (folder / "device.toml").read_text().splitlines()
         if line.startswith('url = "mqtt')
     ]
     return line.split('"')[1]
+
+
+def test_a_bundle_is_staged_and_tried_and_kept_only_when_it_is_proven(clinic, tmp_path):
+    heard, run = clinic
+    ask = partial(asked, heard, tmp_path)
+    more = 'start = "on_command"\n[commands]\nallow = ["bundle-stage", "bundle-activate"]\n'
+    good = write_tiny_bundle(tmp_path / "incoming", "0.2.0")
+    lying = write_tiny_bundle(tmp_path / "incoming", "0.3.0")
+    with np.load(lying / "golden.npz") as golden:
+        answers = {name: golden[name] for name in golden.files}
+    answers["classifier/logits"] = answers["classifier/logits"] + 7
+    np.savez(lying / "golden.npz", **answers)
+    manifest = json.loads((lying / "bundle.json").read_text())
+    manifest["files"]["golden.npz"] = file_entry(lying / "golden.npz").model_dump()
+    (lying / "bundle.json").write_text(json.dumps(manifest))
+
+    def begin():
+        statuses = len(heard.of(Status))
+        process = run("sim://?seed=3&fields=400&fps=20", more, chosen='store = "kept"')
+        assert wait_until(lambda: len(heard.of(Status)) > statuses, 60)
+        return process
+
+    process = begin()
+    assert "is not staged" in (ask("bundle-activate", bundle="tiny-0.2.0").reason or "")
+    for folder in (good, lying):
+        assert ask("bundle-stage", path=str(folder)).ok
+    reply = ask("bundle-activate", bundle="tiny-0.2.0")
+    assert reply.ok, reply.reason
+    assert reply.bundle == reply.result["digest"] == load_bundle(good).digest
+    refused = ask("bundle-activate", bundle="tiny-0.3.0")
+    assert "fails its golden set" in (refused.reason or "")
+    assert refused.bundle == reply.bundle
+    process.kill()
+    process.wait(timeout=30)
+    begin()
+    assert heard.of(Status)[-1].bundle == reply.bundle
