@@ -210,8 +210,16 @@ def bench(
     engine: EngineOption = "auto",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = None,
+    networks: Annotated[
+        bool, typer.Option("--networks", help="Time the networks alone, every precision by turns")
+    ] = False,
 ) -> None:
     """Time every stage of the path of a frame on this machine."""
+    if networks:
+        from edge_daemon.commands.bench_networks import bench_networks
+
+        bench_networks(bundle, EngineOptions(engine, "auto", threads), console())
+        return
     from edge_daemon.commands import bench as command
 
     command.bench(source, frames, bundle, EngineOptions(engine, precision, threads), console())

@@ -216,3 +216,13 @@ def test_the_daemon_does_not_know_torch(tiny_bundle, frames):
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     result = subprocess.run([sys.executable, "-c", code], env=environment, check=False)
     assert result.returncode == 0
+
+
+def test_bench_times_every_precision_of_every_network_by_turns(tiny_bundle):
+    said = leuko_edge(
+        *("bench", "--networks", "--bundle", str(tiny_bundle), "--engine", "onnxruntime")
+    )
+    assert said.returncode == 0, said.stderr
+    assert "detector" in said.stderr
+    assert "classifier" in said.stderr
+    assert "1.00" in said.stderr
