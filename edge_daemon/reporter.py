@@ -6,7 +6,7 @@ of JSON, into the ``--out`` file. Without an outbox messages are numbered in mem
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol, TextIO
 
@@ -71,6 +71,7 @@ class Reporter:
         outbox: Outbox | None = None,
         lines: TextIO | None = None,
         crops: bool = True,
+        on_standing: Callable[[SlideSummary], None] = lambda _: None,
     ) -> None:
         """Report as ``origin``.
 
@@ -80,12 +81,14 @@ class Reporter:
             outbox: where messages wait for the broker; None delivers nothing.
             lines: a text file that gets one line of JSON per frame.
             crops: send a picture of every suspicious cell, once.
+            on_standing: called with every standing that was reported.
         """
         self._origin = origin
         self._slide = slide
         self._outbox = outbox
         self._lines = lines
         self._crops = crops and outbox is not None
+        self._on_standing = on_standing
         self._pictured: set[int] = set()
         self._memory = _MemoryNumbers()
 
@@ -122,6 +125,7 @@ class Reporter:
                 **batch.envelope(self._origin), slide=self._slide, **vars(standing)
             )
             batch.put(parcel_of(message))
+        self._on_standing(message)
         return message
 
     def _batch(self) -> AbstractContextManager[_Numbers]:

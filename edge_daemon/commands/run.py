@@ -25,12 +25,18 @@ from edge_daemon.pipeline import Pipeline
 from edge_daemon.reporter import Reporter
 from edge_daemon.screening import screen
 from edge_daemon.service.health import HealthReporter
+from edge_daemon.service.progress import Progress
+from edge_daemon.service.shown import shown
+from edge_daemon.service.systemd import Notifier
 from edge_daemon.slide_session import SlideSession
 from edge_daemon.sources.base import Captured
 from edge_daemon.sources.open import open_source
 
 FLUSH_ON_EXIT_S = 5.0
 """A stop is quick: what the broker has not taken by then waits on disk for the next start."""
+
+START_WITHIN_S = 1800.0
+"""A start may have to build the engines of a GPU: two of them, some minutes each on a Jetson."""
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +49,8 @@ def run(config: Config, console: Console) -> None:
     """
     chosen, source_is = config.models, config.source
     slide = config.slide.name or f"slide-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
+    progress = Progress(Notifier.from_environment())
+    progress.starting("opening source, models and outbox", START_WITHIN_S)
     with (
         open_models(chosen.bundle, chosen.options) as models,
         open_source(source_is.url, scan=source_is.scan, um_per_px=source_is.um_per_px) as source,
@@ -55,20 +63,24 @@ def run(config: Config, console: Console) -> None:
             config.outbox.budget_mb << 20,
         ) as delivery,
         HealthReporter(delivery.publisher, delivery.outbox, config.health_every_s) as health,
+        shown(config.http, progress, delivery.publisher, health) as view,
         opened_second(models.bundle, chosen.options, wanted=chosen.second_opinion) as second,
         stop_on_signals() as stop,
     ):
         log.info("slide %s from %s with %s", slide, source.name, models.description)
         pipeline = Pipeline(models, config.quality)
         session = SlideSession(slide, pipeline.slide_map, config.slide.thresholds)
-        reporter = Reporter(origin, slide, outbox=delivery.outbox)
+        reporter = Reporter(origin, slide, outbox=delivery.outbox, on_standing=view.on_summary)
+        view.slide_started(pipeline.slide_map.coverage, config.slide.thresholds)
 
-        def on_frame(frame: FrameResult, _: Captured) -> None:
+        def on_frame(frame: FrameResult, captured: Captured) -> None:
             health.frame(frame)
+            view.on_frame(frame, captured)
             if frame.outcome in ("failed", "rejected"):
                 log.warning("frame %d %s: %s", frame.frame, frame.outcome, frame.reason)
 
         started = time.monotonic()
+        progress.ready(f"screening {slide} from {source.name}")
         try:
             summary = screen(
                 source, pipeline, session, reporter, second=second, on_frame=on_frame, stop=stop
@@ -77,6 +89,8 @@ def run(config: Config, console: Console) -> None:
             delivery.publisher.set_state("degraded", str(error)[:500])
             delivery.publisher.flush(FLUSH_ON_EXIT_S)
             raise
+        finally:
+            progress.stopping(f"{slide} has ended")
         print_summary(summary, time.monotonic() - started, console)
         left = delivery.publisher.flush(FLUSH_ON_EXIT_S)
         if left:
