@@ -6,6 +6,8 @@ import asyncio
 import logging
 import socket
 import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 
@@ -41,6 +43,7 @@ class HttpServer:
         device: str,
         metrics: DeviceMetrics | None = None,
         execute: Execute | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare to show ``view``; nothing is opened before entry.
 
@@ -51,10 +54,11 @@ class HttpServer:
             device: its name.
             metrics: what ``/metrics`` says.
             execute: carries out commands; without it every command is refused.
+            clock: seconds, monotonic; the one that the view's frames are dated by.
         """
         self._settings = settings
         token = None if settings.token is None else settings.token.get_secret_value()
-        self.preview = Preview(view, lambda: self._server.should_exit)
+        self.preview = Preview(view, lambda: self._server.should_exit, clock)
         app = make_app(view, self.preview, Commands(site, device, execute), metrics, token)
         self._server = uvicorn.Server(
             uvicorn.Config(

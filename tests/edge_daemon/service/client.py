@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from typing_extensions import Self
+
 PATIENCE_S = 30.0
 
 
@@ -55,7 +57,7 @@ class Watcher:
         self._socket.sendall(f"GET {path} HTTP/1.1\r\nHost: {where.netloc}\r\n\r\n".encode())
         self._response = http.client.HTTPResponse(self._socket)
 
-    def __enter__(self) -> Watcher:
+    def __enter__(self) -> Self:
         self._response.begin()
         return self
 

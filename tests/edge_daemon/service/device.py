@@ -69,6 +69,7 @@ class Device:
         outcome: str = "analysed",
         reason: str | None = None,
         grey: int = 230,
+        noise: bool = False,
         size: tuple[int, int] = (480, 640),
         timings_ms: dict[str, float] | None = None,
     ) -> FrameResult:
@@ -94,6 +95,8 @@ class Device:
             captured = DroppedFrame(number, "camera", now, reason or "too slow")
         else:
             pixels = np.full((*size, 3), grey, np.uint8)
+            if noise:  # a megabyte as JPEG
+                pixels = np.random.default_rng(number).integers(0, 256, (960, 1280, 3), np.uint8)
             captured = Frame(number, "camera", now, pixels)
         self.view.on_frame(result, captured)
         return result

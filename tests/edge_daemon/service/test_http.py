@@ -29,7 +29,7 @@ from tests.edge_daemon.contract.samples import ENVELOPE
 from tests.edge_daemon.service.client import PATIENCE_S, Watcher, ask
 from tests.edge_daemon.service.device import HEALTH, Device, running, white_cell
 
-TOKEN = "a-token-of-some-length"
+TOKEN = "a-token-" * 3
 JSON = {"Content-Type": "application/json"}
 READINGS = Readings({}, {}, (), {"over-current": 4}, None, None, HEALTH.clock)
 
@@ -76,6 +76,7 @@ def serve(device: Device, desk: Desk | None = None, **settings: object) -> HttpS
         device="scope-1",
         metrics=metrics,
         execute=None if desk is None else desk.execute,
+        clock=device.clock,
     )
 
 
@@ -249,7 +250,7 @@ def test_a_picture_that_stands_still_says_so(server, device):
     device.ready()
     device.frame()
     fresh = decoded(ask(server.url, "/preview.jpg").body)
-    server.preview._clock = lambda: device.clock.now_s + 5.0  # noqa: SLF001
+    device.clock.now_s += 5.0
     stale = decoded(ask(server.url, "/preview.jpg").body)
     assert (np.abs(fresh[440:].astype(int) - stale[440:]) > 60).any()
 
@@ -333,7 +334,7 @@ def test_a_daemon_without_commands_says_so(device):
         ("/commands/slide-start", "{}", {}, 415, "application/json"),
         ("/commands/slide-start", "{}", {"Content-Type": "text/plain"}, 415, "application/json"),
         ("/commands/slide-start", "{", JSON, 400, "no JSON object of arguments"),
-        ("/commands/slide-start", "[]", JSON, 400, "valid dictionary"),
+        ("/commands/slide-start", "[]", JSON, 400, "should be an object"),
         ("/commands/slide-start", "[" * 60_000, JSON, 400, "no JSON object of arguments"),
         ("/commands/slide-start", '{"a": NaN}', JSON, 400, "no JSON object of arguments"),
         ("/commands/slide-start", b"\xff\xfe", JSON, 400, "no JSON object of arguments"),
@@ -361,7 +362,7 @@ def test_a_body_without_a_length_is_read_to_the_limit_and_no_further(server, des
     else:
         assert answer.status == 413
     assert desk.done == []
-    assert ask(server.url, "/livez").status == 503  # and it answers others as before
+    assert ask(server.url, "/livez").status == 200  # and it answers others as before
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(server, monkeypatch):
@@ -516,18 +517,17 @@ def test_an_address_that_is_not_this_machines_is_one_line(device):
 
 def test_it_stops_in_time_although_streams_are_open_and_some_do_not_read(device):
     device.ready()
-    device.frame(size=(960, 1280))
     with serve(device) as server:
-        watchers = [Watcher(server.url) for _ in range(4)]
-        for watcher in watchers[:2]:
-            watcher.__enter__().picture()
-        began = time.monotonic()
-    took_s = time.monotonic() - began
-    assert took_s <= STOP_WITHIN_S + 0.5
+        url = server.url
+        with Watcher(url) as reading, Watcher(url), Watcher(url):
+            for _ in range(8):  # some MB to those who do not read: more than sockets hold
+                device.frame(noise=True)
+                reading.picture()
+            began = time.monotonic()
+            server.__exit__(None, None, None)
+            assert time.monotonic() - began <= STOP_WITHIN_S + 0.5
     with pytest.raises(OSError, match="refused"):
-        ask(server.url, "/livez")
-    for watcher in watchers:
-        watcher.__exit__()
+        ask(url, "/livez")
 
 
 def test_many_ask_at_once(server, device):
