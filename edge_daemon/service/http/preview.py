@@ -24,6 +24,7 @@ LONGEST_SIDE_PX = 1280
 """What a kiosk screen shows; a camera of 12 megapixels would be 30 ms of encoding."""
 PICTURES_PER_S = 10.0
 STALE_AFTER_S = 3.0
+REPEATED_AFTER_S = 1.0
 BOUNDARY = "leukoedge-frame"
 _LONGEST_HINT = 90  # letters; more do not fit into a picture of 640 pixels
 _QUALITY = 80
@@ -53,15 +54,23 @@ class Preview:
         return None if shown is None else (await self._encoded(shown))[1]
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """Parts of ``multipart/x-mixed-replace``, one per new picture, until the server stops."""
+        """Parts of ``multipart/x-mixed-replace``, one per new picture, until the server stops.
+
+        Each ends with the boundary, at once: a browser shows a part when it has seen its end, so
+        that with the boundary before the next part every picture would be shown one too late. A
+        picture that stays is sent again every second: some browsers wait for a second part before
+        they show the first.
+        """
         sent: object = None
+        sent_s = 0.0
+        yield f"--{BOUNDARY}\r\n".encode()
         while not self._stopping():
             shown = self._view.newest()
             key, picture = await self._waiting() if shown is None else await self._encoded(shown)
-            if key != sent:
-                sent = key
-                head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\n"
-                yield f"{head}Content-Length: {len(picture)}\r\n\r\n".encode() + picture + b"\r\n"
+            if key != sent or time.monotonic() - sent_s >= REPEATED_AFTER_S:
+                sent, sent_s = key, time.monotonic()
+                head = f"Content-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
+                yield head.encode() + picture + f"\r\n--{BOUNDARY}\r\n".encode()
             await asyncio.sleep(1 / PICTURES_PER_S)
 
     async def _waiting(self) -> tuple[tuple[object, ...], bytes]:

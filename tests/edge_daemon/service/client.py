@@ -59,6 +59,7 @@ class Watcher:
 
     def __enter__(self) -> Self:
         self._response.begin()
+        assert self._response.readline() == b"--leukoedge-frame\r\n"
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -70,13 +71,13 @@ class Watcher:
         return self._response.headers["content-type"]
 
     def picture(self) -> bytes:
-        """The next picture of the stream."""
-        assert self._response.readline().startswith(b"--leukoedge-frame")
+        """The next picture of the stream, whole: its end is there before the next one begins."""
         length = 0
         while (line := self._response.readline().strip()) != b"":
             name, _, value = line.partition(b":")
             if name.lower() == b"content-length":
                 length = int(value)
         picture = self._response.read(length)
-        self._response.readline()
+        assert self._response.read(2) == b"\r\n"
+        assert self._response.readline() == b"--leukoedge-frame\r\n"
         return picture

@@ -55,7 +55,7 @@ def shot(chromium: Path, device: Device, scheme: str, folder: Path) -> np.ndarra
             check=True,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=60,
         )
     # A state that is refused on purpose is the one thing the browser may speak of.
     said = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
