@@ -32,7 +32,7 @@ from edge_daemon.slide_session import SlideSession
 from edge_daemon.sources.base import Captured
 from edge_daemon.sources.open import open_source
 
-FLUSH_ON_EXIT_S = 5.0
+FLUSH_ON_EXIT_S = 2.0
 """A stop is quick: what the broker has not taken by then waits on disk for the next start."""
 
 START_WITHIN_S = 1800.0

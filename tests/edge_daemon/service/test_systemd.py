@@ -3,35 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 import uuid
-from contextlib import suppress
 
 import pytest
 
 from edge_daemon.service.progress import PATIENCE_S, Progress
 from edge_daemon.service.systemd import Notifier
-
-
-class Manager:
-    """The end of the socket at which systemd listens."""
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(f"\0{address[1:]}" if address[0] == "@" else address)
-        self._socket.setblocking(False)
-
-    def heard(self) -> list[str]:
-        """All lines since the last call; a datagram sent is there at once."""
-        lines: list[str] = []
-        with suppress(BlockingIOError):
-            while True:
-                lines += self._socket.recv(4096).decode().split("\n")
-        return lines
-
-    def close(self) -> None:
-        self._socket.close()
+from tests.edge_daemon.service.manager import Manager
 
 
 @pytest.fixture(params=["path", "abstract"])
