@@ -2,7 +2,7 @@
 
 The last will has already told everyone that the connection was lost. This replaces it with the
 reason, retained, so that the laboratory reads "failed again and again" and not "perhaps the
-network". Started by ``leuko-edge-failed.service``, with what systemd 251 and newer tell of the unit.
+network". Started by ``leuko-edge-failed.service``, with what systemd tells of the unit (251 on).
 """
 
 from __future__ import annotations

@@ -52,6 +52,7 @@ def run(config: Config, console: Console) -> None:
     progress = Progress(Notifier.from_environment())
     progress.starting("opening source, models and outbox", START_WITHIN_S)
     with (
+        shown(config.http, progress, site=config.device.site, device=config.device.name) as view,
         open_models(chosen.bundle, chosen.options) as models,
         open_source(source_is.url, scan=source_is.scan, um_per_px=source_is.um_per_px) as source,
         Delivery(
@@ -63,7 +64,6 @@ def run(config: Config, console: Console) -> None:
             config.outbox.budget_mb << 20,
         ) as delivery,
         HealthReporter(delivery.publisher, delivery.outbox, config.health_every_s) as health,
-        shown(config.http, progress, delivery.publisher, health) as view,
         opened_second(models.bundle, chosen.options, wanted=chosen.second_opinion) as second,
         stop_on_signals() as stop,
     ):
@@ -71,6 +71,7 @@ def run(config: Config, console: Console) -> None:
         pipeline = Pipeline(models, config.quality)
         session = SlideSession(slide, pipeline.slide_map, config.slide.thresholds)
         reporter = Reporter(origin, slide, outbox=delivery.outbox, on_standing=view.on_summary)
+        view.attach(delivery.publisher, health)
         view.slide_started(pipeline.slide_map.coverage, config.slide.thresholds)
 
         def on_frame(frame: FrameResult, captured: Captured) -> None:

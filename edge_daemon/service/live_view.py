@@ -12,9 +12,11 @@ import time
 from collections.abc import Callable
 
 from edge_daemon.contract.messages import FrameResult, Health, SlideSummary
-from edge_daemon.delivery.mqtt import LinkState
+from edge_daemon.delivery.mqtt import LinkState, Publisher
 from edge_daemon.errors import LeukoError
 from edge_daemon.service.advice import STILL_FRAMES, Advice, Seen, advise
+from edge_daemon.service.health import HealthReporter
+from edge_daemon.service.host.readings import Readings
 from edge_daemon.service.metrics import FrameMetrics
 from edge_daemon.service.progress import Progress
 from edge_daemon.service.view import Shown, Standing
@@ -40,15 +42,17 @@ class LiveView:
         health: Callable[[], Health | None] = lambda: None,
         link: Callable[[], LinkState | None] = lambda: None,
         failure: Callable[[], LeukoError | None] = lambda: None,
+        readings: Callable[[], Readings | None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Watch a device.
+        """Watch a device; what is not there yet may be attached later.
 
         Args:
             progress: its signs of life; each frame is one.
             health: its last health message.
             link: how the way to the broker stands.
             failure: why results can be delivered no more, for good.
+            readings: what the machine said of itself for that message.
             clock: seconds, monotonic.
         """
         self.frames = FrameMetrics()
@@ -56,6 +60,7 @@ class LiveView:
         self._health = health
         self._link = link
         self._failure = failure
+        self._readings = readings
         self._clock = clock
         self._held: dict[str, str] = {}
         self._begin()
@@ -71,6 +76,13 @@ class LiveView:
         self._highest_id = -1
         self._map_asked_s = float("-inf")
         self._map_due_s = float("-inf")
+
+    def attach(self, publisher: Publisher, health: HealthReporter) -> None:
+        """Show from now on how results are delivered, and what is said of the machine."""
+        self._health = lambda: health.latest
+        self._readings = lambda: health.readings
+        self._link = lambda: publisher.link
+        self._failure = lambda: publisher.failure
 
     # --- fed by the frame loop ------------------------------------------------------------------
 
@@ -166,6 +178,14 @@ class LiveView:
         """The last health message."""
         return self._health()
 
+    def link(self) -> LinkState | None:
+        """How the way to the broker stands; None before there is one."""
+        return self._link()
+
+    def readings(self) -> Readings | None:
+        """What the machine said of itself last."""
+        return self._readings()
+
     def slide(self) -> SlideSummary | None:
         """The last standing of the slide."""
         return self._summary
@@ -181,4 +201,7 @@ class LiveView:
 
     def advice(self) -> Advice:
         """What the operator should do next."""
-        return advise(self._recent, self._summary, self._cells_needed, self.readiness().reasons)
+        if not self._progress.has_started and not self._held:
+            return Advice("Wait", f"The daemon is {self._progress.doing}.", "act")
+        not_ready = self.readiness().reasons
+        return advise(self._recent, self._summary, self._cells_needed, not_ready)

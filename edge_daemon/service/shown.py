@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from edge_daemon.delivery.mqtt import Publisher
 from edge_daemon.http_settings import HttpSettings
-from edge_daemon.service.health import HealthReporter
 from edge_daemon.service.live_view import LiveView
 from edge_daemon.service.metrics import DeviceMetrics
 from edge_daemon.service.progress import Progress
@@ -18,38 +16,29 @@ from edge_daemon.service.view import Execute
 def shown(
     settings: HttpSettings,
     progress: Progress,
-    publisher: Publisher,
-    health: HealthReporter,
+    *,
+    site: str,
+    device: str,
     execute: Execute | None = None,
 ) -> Iterator[LiveView]:
-    """The view of this device, for as long as it runs.
+    """The view of this device, from before its models are opened until after they are closed.
 
     Args:
         settings: whether it is shown over HTTP, and to whom.
         progress: its signs of life.
-        publisher: what carries its results to the broker.
-        health: what it says of itself.
+        site: of the device, for the commands that come over HTTP.
+        device: its name.
         execute: carries out commands that come over HTTP; None refuses them.
 
     Raises:
         ServiceError: the HTTP interface cannot listen where it should.
     """
-    view = LiveView(
-        progress,
-        health=lambda: health.latest,
-        link=lambda: publisher.link,
-        failure=lambda: publisher.failure,
-    )
+    view = LiveView(progress)
     if not settings.enabled:
         yield view
         return
-    from edge_daemon.service.http.server import HttpServer  # half the time of a start
+    from edge_daemon.service.http.server import HttpServer  # not loaded where nobody looks
 
-    metrics = DeviceMetrics(
-        view, view.frames, link=lambda: publisher.link, readings=lambda: health.readings
-    )
-    origin = publisher.origin
-    with HttpServer(
-        settings, view, site=origin.site, device=origin.device, metrics=metrics, execute=execute
-    ):
+    metrics = DeviceMetrics(view, view.frames, link=view.link, readings=view.readings)
+    with HttpServer(settings, view, site=site, device=device, metrics=metrics, execute=execute):
         yield view

@@ -29,7 +29,7 @@ url = "{broker}"
         ({}, "stays down; on the device"),
         (
             {"MONITOR_SERVICE_RESULT": "exit-code", "MONITOR_EXIT_STATUS": "5"},
-            "(at last: a source of frames cannot be opened, or has ended before it should, exit code 5)",
+            "a source of frames cannot be opened, or has ended before it should, exit code 5)",
         ),
         (
             {"MONITOR_SERVICE_RESULT": "watchdog", "MONITOR_EXIT_STATUS": "6"},

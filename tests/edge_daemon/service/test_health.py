@@ -48,7 +48,7 @@ def test_a_message_says_what_the_frames_and_the_machine_do(reporter, sys_of_a_je
     assert (message.frames.analysed, message.frames.dropped) == (1, 1)
     assert message.drops == {"too slow": 1}
     assert message.latency["detect"].p50_ms == 12.0
-    assert 200 <= message.latency["glass_to_outbox"].p50_ms
+    assert message.latency["glass_to_outbox"].p50_ms >= 200
     assert message.power_w["VDD_IN"] == 9.25
     assert message.temperatures_c["tj-thermal"] == 47.5
     assert message.throttled == ("cooling by gpu-throttle-alert is at 1 of 2",)

@@ -22,6 +22,8 @@ RED_CELLS = tuple(
 def test_a_device_is_ready_when_everything_is_open_and_until_something_speaks_against_it():
     device = Device()
     assert device.view.readiness().reasons == ("the daemon is starting",)
+    advice = device.view.advice()
+    assert (advice.word, advice.sentence) == ("Wait", "The daemon is starting.")
     device.ready()
     assert device.view.readiness().ok
     device.view.hold("control slide", "the control slide was not passed today")
