@@ -45,7 +45,7 @@ demo: $(VENV)/.daemon ## run the daemon on a simulated slide and watch it over M
 	@$(BIN)/leuko-edge demo
 
 .PHONY: test
-test: lint types imports mosquitto chromium strace ## check everything, as CI does
+test: lint types imports mosquitto chromium strace systemd ## check everything, as CI does
 	@$(BIN)/python -m pytest
 
 SOAK ?= 100
@@ -117,6 +117,13 @@ chromium:
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null \
 	|| { $(call debian,chromium,tests that look at the report); } \
 	|| echo "the tests that need Chromium will be skipped" >&2
+
+# systemd-analyze judges the units of deploy/systemd; systemd need not run for it.
+.PHONY: systemd
+systemd:
+	@command -v systemd-analyze >/dev/null \
+	|| { $(call debian,systemd,tests of the systemd units); } \
+	|| echo "the tests of the systemd units will be skipped" >&2
 
 # --- set-up: each stamp is newer than what it was made from -------------------------------------
 

@@ -163,6 +163,17 @@ def check(
         raise typer.Exit(1)
 
 
+@app.command(name="gave-up", hidden=True)  # for leuko-edge-failed.service
+def gave_up(
+    config: Annotated[Path, typer.Argument(help="TOML configuration file", show_default=False)],
+) -> None:
+    """Publish that systemd has given up starting the daemon."""
+    from edge_daemon.commands import gave_up as command
+    from edge_daemon.config import load_config
+
+    command.gave_up(load_config(config), console())
+
+
 @app.command()
 def doctor(
     config: Annotated[Path, typer.Argument(help="TOML configuration file", show_default=False)],

@@ -23,6 +23,7 @@ from edge_daemon.engines.names import EngineChoice, PrecisionChoice
 from edge_daemon.engines.nvidia.build_settings import BuildSettings
 from edge_daemon.engines.options import EngineOptions
 from edge_daemon.errors import ConfigError
+from edge_daemon.http_settings import HttpSettings
 from edge_daemon.vision.quality import QualityThresholds
 from edge_daemon.vision.slide import SlideThresholds
 
@@ -156,6 +157,7 @@ class Config(StrictModel):
     slide: SlideSettings = SlideSettings()
     commands: CommandSettings = CommandSettings()
     record: RecordSettings = RecordSettings()
+    http: HttpSettings = HttpSettings()
     health_every_s: float = Field(default=10.0, gt=0)
     """How often the device reports its health."""
 
@@ -261,7 +263,8 @@ def _first_mistake(
     message = str(mistake["msg"]).removeprefix("Value error, ")
     # Only a plain value is repeated: a whole table could hold a password.
     value = mistake["input"]
-    shown = f" = {value!r}" if isinstance(value, int | float | str) and "broker" not in key else ""
+    secret = keys[:1] == ["broker"] or keys[-1:] == ["token"]
+    shown = f" = {value!r}" if isinstance(value, int | float | str) and not secret else ""
     return f"{where}: {key}{shown}: {message}{more}"
 
 

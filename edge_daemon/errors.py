@@ -72,3 +72,9 @@ class MessageError(LeukoError):
     """A message is truncated, of another version, or says something impossible."""
 
     exit_code = 9
+
+
+class ServiceError(LeukoError):
+    """The local HTTP interface cannot start where the configuration wants it."""
+
+    exit_code = 12

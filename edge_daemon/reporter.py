@@ -6,7 +6,7 @@ of JSON, into the ``--out`` file. Without an outbox messages are numbered in mem
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol, TextIO
 
@@ -72,6 +72,7 @@ class Reporter:
         lines: TextIO | None = None,
         crops: bool = True,
         pictured: Iterable[int] = (),
+        on_standing: Callable[[SlideSummary], None] = lambda _: None,
     ) -> None:
         """Report as ``origin``.
 
@@ -82,12 +83,14 @@ class Reporter:
             lines: a text file that gets one line of JSON per frame.
             crops: send a picture of every suspicious cell, once.
             pictured: unique cells of which a picture was sent already.
+            on_standing: called with every standing that was reported.
         """
         self._origin = origin
         self._slide = slide
         self._outbox = outbox
         self._lines = lines
         self._crops = crops and outbox is not None
+        self._on_standing = on_standing
         self._pictured: set[int] = set(pictured)
         self._memory = _MemoryNumbers()
 
@@ -124,6 +127,7 @@ class Reporter:
                 **batch.envelope(self._origin), slide=self._slide, **vars(standing)
             )
             batch.put(parcel_of(message))
+        self._on_standing(message)
         return message
 
     @contextmanager

@@ -69,6 +69,15 @@ def chromium() -> Path:
     pytest.skip("Chromium is not installed; on Debian: apt-get install chromium")
 
 
+@pytest.fixture(scope="session")
+def systemd_analyze() -> Path:
+    """The program that judges systemd units; systemd itself need not run."""
+    program = shutil.which("systemd-analyze")
+    if program is None:
+        pytest.skip("systemd-analyze is not installed; on Debian: apt-get install systemd")
+    return Path(program)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]

@@ -33,7 +33,7 @@ from edge_daemon.engines.select import usable_engines
 from edge_daemon.errors import ConfigError, LeukoError
 from edge_daemon.ledger.audit import CommandAudit
 from edge_daemon.ledger.slides import SlideLedger
-from edge_daemon.service.health import temperatures_c
+from edge_daemon.service.host.readings import Host
 
 _PACKAGES = (
     *("numpy", "opencv-python", "opencv-python-headless", "onnxruntime", "openvino", "tensorrt"),
@@ -111,11 +111,15 @@ def _version_of(package: str) -> str:
 
 
 def _machine() -> str:
+    host = Host(Path.cwd()).read()
     lines = [
         f"{platform.system()} {platform.release()} {platform.machine()}",
         f"processors: {os.cpu_count()}, this process may use {len(os.sched_getaffinity(0))}",
         f"load: {' '.join(f'{load:.2f}' for load in os.getloadavg())}",
-        f"temperatures: {temperatures_c() or 'none are told'}",
+        f"temperatures: {host.temperatures_c or 'none are told'}",
+        f"power: {host.power_w or 'none is measured'}",
+        f"throttled: {', '.join(host.throttled) or 'nothing is known to hold it back'}",
+        f"clock quality: {host.clock.model_dump()}",
         f"clock: {time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime())}",
     ]
     for file in map(Path, _FROM_KERNEL):

@@ -22,7 +22,7 @@ from edge_daemon.commands.models import open_models, probe
 from edge_daemon.commands.output import print_summary
 from edge_daemon.config import Config, load_config
 from edge_daemon.contract.base import StrictModel
-from edge_daemon.contract.messages import Command, FrameResult
+from edge_daemon.contract.messages import Command, CommandReply, FrameResult, SlideSummary
 from edge_daemon.delivery.link import Arrival
 from edge_daemon.delivery.parcel import Origin
 from edge_daemon.errors import ConfigError, LeukoError
@@ -32,18 +32,33 @@ from edge_daemon.pipeline import Pipeline
 from edge_daemon.reporter import Reporter
 from edge_daemon.second_opinion import SecondOpinions
 from edge_daemon.service.bundle_store import BundleStore
-from edge_daemon.service.commands import CommandDesk, NoArgs, arguments
+from edge_daemon.service.commands import CommandDesk, CommandError, NoArgs, arguments
 from edge_daemon.service.health import HealthReporter
+from edge_daemon.service.progress import Progress
 from edge_daemon.service.recordings import Recordings
 from edge_daemon.service.reload import reloaded
-from edge_daemon.service.slides import SlideDefaults, SlideService, suspicious
+from edge_daemon.service.shown import shown
+from edge_daemon.service.slides import Activity, SlideDefaults, SlideService, suspicious
+from edge_daemon.service.systemd import Notifier
 from edge_daemon.slide_run import SlideRun
 from edge_daemon.slide_session import SlideSession, SlideSetup
 from edge_daemon.sources.base import Captured
 from edge_daemon.sources.open import open_source
 
-FLUSH_ON_EXIT_S = 5.0
+FLUSH_ON_EXIT_S = 2.0
 """A stop is quick: what the broker has not taken by then waits on disk for the next start."""
+
+START_WITHIN_S = 1800.0
+"""A start may have to build the engines of a GPU: two of them, some minutes each on a Jetson."""
+
+COMMAND_WITHIN_S = 120.0
+"""Longest that somebody on this machine waits for a command: activating a bundle builds engines."""
+
+_DOING: dict[Activity, str] = {
+    "idle": "waiting for a slide",
+    "screening": "screening a slide",
+    "paused": "paused",
+}
 
 log = logging.getLogger(__name__)
 
@@ -57,18 +72,23 @@ def run(config: Config, console: Console, *, file: Path | None = None) -> None:
         LeukoError: something it needs is missing or broke; results so far are stored, and a slide
             that was under way is gone on with at the next start.
     """
+    progress = Progress(Notifier.from_environment())
+    progress.starting("opening source, models and outbox", START_WITHIN_S)
     with ExitStack() as stack:
-        device = _Device(config, file, stack)
+        device = _Device(config, file, progress, stack)
         stop = stack.enter_context(stop_on_signals())
         log.info("%s with %s", device.source.name, device.models.description)
         started = time.monotonic()
         publisher = device.delivery.publisher
+        progress.ready(f"screening {device.source.name}")
         try:
             summary = device.service.run(stop)
         except LeukoError as error:
             publisher.set_state("degraded", str(error)[:500])
             publisher.flush(FLUSH_ON_EXIT_S)
             raise
+        finally:
+            progress.stopping("the daemon ends")
         if summary is not None:
             print_summary(summary, time.monotonic() - started, console)
         left = publisher.flush(FLUSH_ON_EXIT_S)
@@ -94,9 +114,22 @@ class _ActivateArgs(StrictModel):
 class _Device:
     """The parts of a running daemon, opened in ``stack`` and put together."""
 
-    def __init__(self, config: Config, file: Path | None, stack: ExitStack) -> None:
+    def __init__(
+        self, config: Config, file: Path | None, progress: Progress, stack: ExitStack
+    ) -> None:
         self._config = config
         self._file = file
+        self._progress = progress
+        self._desk: CommandDesk | None = None
+        self.view = stack.enter_context(
+            shown(
+                config.http,
+                progress,
+                site=config.device.site,
+                device=config.device.name,
+                execute=self._execute,
+            )
+        )
         chosen, source = config.models, config.source
         self._store = BundleStore(chosen.store)
         self.models, self._second = self._opened(chosen.bundle or self._store.active())
@@ -109,12 +142,13 @@ class _Device:
         )
         budget = config.outbox.budget_mb << 20
         self.delivery = Delivery(config.broker, config.outbox.path, self._origin, budget)
-        self._desk = CommandDesk(self._origin, self.delivery.outbox, config.commands)
+        desk = CommandDesk(self._origin, self.delivery.outbox, config.commands)
         self.delivery.publisher.on_command = self._hand_in
         stack.enter_context(self.delivery)
         self._health = stack.enter_context(
             HealthReporter(self.delivery.publisher, self.delivery.outbox, config.health_every_s)
         )
+        self.view.attach(self.delivery.publisher, self._health)
         self._ledger = SlideLedger(self.delivery.outbox)
         self._recordings = stack.enter_context(
             Recordings(config.record, config, self.models.bundle.digest, self.models.description)
@@ -125,17 +159,21 @@ class _Device:
             lambda captured: self._gate.prepare(captured),
             self._open_run,
             self._ledger,
-            self._desk,
+            desk,
             self.models.bundle.digest,
             defaults=_slide_defaults(config),
             on_frame=self._on_frame,
-            on_summary=self._recordings.summary,
+            on_idle=self.view.on_idle,
+            on_summary=self._on_summary,
+            on_turn=self._on_turn,
             other_commands={
                 "bundle-stage": self._stage,
                 "bundle-activate": self._activate,
                 "config-reload": self._reload,
             },
         )
+
+        self._desk = desk  # commands are taken from here on
 
     def _open_run(self, setup: SlideSetup, left: Unfinished | None) -> SlideRun:
         """A slide begins, or is gone on with; what decides its results is fixed from here on."""
@@ -161,17 +199,41 @@ class _Device:
             self._second.begin(None if before is None else before.second_opinions, known)
         self._recordings.begin(setup, from_the_start=left is None)
         self._gate = pipeline
+        self.view.slide_started(pipeline.slide_map.coverage, config.slide.thresholds)
         return SlideRun(pipeline, session, reporter, second=self._second, ledger=self._ledger)
 
     def _on_frame(self, frame: FrameResult, captured: Captured) -> None:
         self._health.frame(frame)
         self._recordings.frame(frame, captured)
+        self.view.on_frame(frame, captured)
         if frame.outcome in ("failed", "rejected"):
             log.warning("frame %d %s: %s", frame.frame, frame.outcome, frame.reason)
 
+    def _on_summary(self, summary: SlideSummary) -> None:
+        self._recordings.summary(summary)
+        self.view.on_summary(summary)
+
+    def _on_turn(self) -> None:
+        activity = self.service.activity
+        self.view.activity = activity
+        self._progress.turn(_DOING[activity])
+
     def _hand_in(self, arrival: Arrival) -> None:
         """A command that came over MQTT; its reply goes the same way, so nobody waits here."""
-        self._desk.hand_in(arrival.payload, via="mqtt", retained=arrival.retained)
+        if self._desk is not None:  # else it comes before anything is open: it is sent again
+            self._desk.hand_in(arrival.payload, via="mqtt", retained=arrival.retained)
+
+    def _execute(self, command: Command) -> CommandReply:
+        """A command that came over HTTP; whoever sent it waits for the reply."""
+        if self._desk is None:
+            raise CommandError("the daemon is starting; try again in a moment")
+        try:
+            reply = self._desk.hand_in(command.to_json(), via="http")
+            return reply.result(COMMAND_WITHIN_S)
+        except TimeoutError:
+            raise CommandError(
+                f"{command.name} takes long; its reply will be in the audit and on MQTT"
+            ) from None
 
     def _opened(self, folder: Path | None) -> tuple[Models, SecondOpinions | None]:
         """The networks of a bundle, opened and held to its golden set."""
@@ -208,8 +270,9 @@ class _Device:
         path = self._store.begin(label)
         log.warning("trying bundle %s", label)
         try:
-            models, second = self._opened(path)
-            took_ms = probe(models)
+            with self._progress.busy(f"trying bundle {label}", START_WITHIN_S):
+                models, second = self._opened(path)
+                took_ms = probe(models)
         except LeukoError as error:
             self._store.roll_back(str(error))
             raise
@@ -218,7 +281,9 @@ class _Device:
         self.models, self._second = models, second
         self._gate = Pipeline(models, self._config.quality)
         self._origin = replace(self._origin, bundle=models.bundle.digest)
-        self._desk.origin = self.delivery.publisher.origin = self._origin
+        self.delivery.publisher.origin = self._origin
+        if self._desk is not None:
+            self._desk.origin = self._origin
         self.service.use_bundle(models.bundle.digest)
         self._recordings.use_bundle(models.bundle.digest, models.description)
         log.warning("bundle %s is active: %s", label, models.description)
@@ -234,7 +299,8 @@ class _Device:
         self._config = config
         if "broker" in names:
             self.delivery.publisher.move(config.broker)
-        self._desk.configure(config.commands)
+        if self._desk is not None:
+            self._desk.configure(config.commands)
         self._health.every(config.health_every_s)
         self._recordings.configure(config.record)
         self.service.configure(_slide_defaults(config))

@@ -197,3 +197,16 @@ class OutboxDepth(StrictModel):
     """Messages among them that the broker will not take: kept, and offered again."""
     evicted: Count = 0
     """Messages given up so far because the outbox was over its budget."""
+
+
+class Clock(StrictModel):
+    """How far the device's clock, which times every record, can be trusted."""
+
+    synchronised: bool | None = None
+    """Set by a time server; null when the system does not tell."""
+    offset_ms: float | None = None
+    """What the kernel is still correcting; null when it is not known."""
+    max_error_ms: Annotated[float, Field(ge=0.0)] | None = None
+    """The kernel's own bound on the error; grows while no time server is heard."""
+    told_by: Literal["kernel", "timesyncd", "nobody"] = "nobody"
+    """Where this was read."""

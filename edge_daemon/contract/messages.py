@@ -17,6 +17,7 @@ from edge_daemon.contract.findings import (
     BlastFraction,
     CellCounts,
     CellResult,
+    Clock,
     FrameCounts,
     FramePlace,
     FrameQuality,
@@ -36,6 +37,7 @@ __all__ = [
     "BlastFraction",
     "CellCounts",
     "CellResult",
+    "Clock",
     "Command",
     "CommandReply",
     "Crop",
@@ -282,6 +284,11 @@ class Health(FromDevice):
     memory_bytes: Count | None = None
     """Resident memory of the daemon."""
     outbox: OutboxDepth
+    power_w: dict[str, float] = Field(default_factory=dict)
+    """Power in watts, by the name of the supply rail; empty where nothing measures it."""
+    throttled: tuple[Reason, ...] = ()
+    """What holds processor or GPU back now, a sentence each; empty when nothing is known to."""
+    clock: Clock = Clock()
 
 
 class Command(Addressed):

@@ -1,32 +1,41 @@
-"""How the device fares: speed, latency per stage, losses, disk and memory, sent at intervals."""
+"""How the device fares: speed, latency per stage, losses, and the machine itself, at intervals."""
 
 from __future__ import annotations
 
-import os
-import shutil
+import logging
 import threading
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 from typing_extensions import Self
 
+from edge_daemon.contract.envelope import utc_now
 from edge_daemon.contract.findings import FrameCounts, Latency
 from edge_daemon.contract.messages import FrameResult, Health
 from edge_daemon.contract.terms import Outcome
 from edge_daemon.delivery.mqtt import Publisher
 from edge_daemon.delivery.outbox import Outbox
 from edge_daemon.errors import OutboxError
+from edge_daemon.service.host.readings import Host, Readings
 
+_log = logging.getLogger(__name__)
+
+GLASS_TO_OUTBOX = "glass_to_outbox"
+"""The stage that is all others together: from the capture to the commit on disk."""
 _RECENT_FRAMES = 500  # about 20 s at 25 frames/s: percentiles of now, not of the whole day
 
 
+def glass_to_outbox_ms(frame: FrameResult) -> float | None:
+    """Time from the capture of a frame until now; None where the clock was set in between."""
+    spent_ms = (utc_now() - frame.captured_at).total_seconds() * 1e3
+    return spent_ms if spent_ms >= 0 else None
+
+
 class HealthReporter:
-    """Sends a health message every ``every_s`` seconds from a thread of its own.
+    """Sends a health message at once, and every ``every_s`` seconds, from a thread of its own.
 
     :meth:`frame` may be called from any thread.
     """
@@ -37,7 +46,13 @@ class HealthReporter:
         outbox: Outbox,
         every_s: float,
         clock: Callable[[], float] = time.monotonic,
+        host: Host | None = None,
     ) -> None:
+        self.latest: Health | None = None
+        """The last message that was made."""
+        self.readings: Readings | None = None
+        """What the machine said of itself for that message."""
+        self._host = host or Host(outbox.path.parent)
         self._publisher = publisher
         self._outbox = outbox
         self._every_s = every_s
@@ -57,8 +72,11 @@ class HealthReporter:
         self._every_s = seconds
 
     def frame(self, frame: FrameResult) -> None:
-        """Count one frame's outcome and times."""
+        """Count one frame's outcome and times, when its result has been stored."""
+        whole_ms = glass_to_outbox_ms(frame)
         with self._lock:
+            if whole_ms is not None:
+                self._stages[GLASS_TO_OUTBOX].append(whole_ms)
             self._since_report += 1
             self._outcomes[frame.outcome] += 1
             if frame.outcome == "dropped":
@@ -70,12 +88,13 @@ class HealthReporter:
         """The health of the device since the last call."""
         envelope = self._outbox.passing_envelope(self._publisher.origin)
         depth = self._outbox.depth()
+        read = self._host.read()
         now = self._clock()
         with self._lock:
             fps = self._since_report / max(now - self._reported_s, 1e-6)
             self._since_report, self._reported_s = 0, now
             ended = self._outcomes
-            return Health(
+            message = Health(
                 **envelope,
                 uptime_s=now - self._started_s,
                 fps=fps,
@@ -89,11 +108,16 @@ class HealthReporter:
                 latency={stage: _latency(times) for stage, times in self._stages.items()},
                 queues={},
                 drops=dict(self._drops),
-                temperatures_c=temperatures_c(),
-                disk_free_bytes=shutil.disk_usage(self._outbox.path.parent).free,
-                memory_bytes=resident_bytes(),
+                temperatures_c=read.temperatures_c,
+                disk_free_bytes=read.disk_free_bytes,
+                memory_bytes=read.memory_bytes,
                 outbox=depth,
+                power_w=read.power_w,
+                throttled=read.throttled,
+                clock=read.clock,
             )
+        self.latest, self.readings = message, read
+        return message
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -109,30 +133,17 @@ class HealthReporter:
         self._thread.join()
 
     def _run(self) -> None:
-        # An outbox that broke meets the loop that writes results too, which reports it.
-        with suppress(OutboxError):
-            while not self._stopping.wait(self._every_s):
+        while True:
+            try:
                 self._publisher.publish_health(self.message())
+            except OutboxError:  # the loop that writes results meets it too, and reports it
+                return
+            except Exception:  # noqa: BLE001 - a thread must not die unseen; the next may succeed
+                _log.exception("no health message could be made")
+            if self._stopping.wait(self._every_s):
+                return
 
 
 def _latency(times_ms: deque[float]) -> Latency:
     p50, p95, p99 = np.percentile(times_ms, [50, 95, 99])
     return Latency(p50_ms=float(p50), p95_ms=float(p95), p99_ms=float(p99))
-
-
-def resident_bytes() -> int | None:
-    """Resident memory of this process; None where the system does not tell."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return None
-
-
-def temperatures_c(thermal: Path = Path("/sys/class/thermal")) -> dict[str, float]:
-    """Degrees Celsius per thermal zone, as the kernel names them; empty where there are none."""
-    found: dict[str, float] = {}
-    for zone in sorted(thermal.glob("thermal_zone*")):
-        with suppress(OSError, ValueError):  # a zone that is switched off has no reading
-            name = (zone / "type").read_text().strip()
-            found[name] = int((zone / "temp").read_text()) / 1000
-    return found

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 Boxes = npt.NDArray[Any]
+
+Rectangle: TypeAlias = npt.NDArray[np.float64]
+"""float64 ``[4]``: x0, y0, x1, y1, of a frame or a cell in pixels of its island."""
 
 
 def area(boxes: Boxes) -> npt.NDArray[Any]:

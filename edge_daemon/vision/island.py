@@ -9,16 +9,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_daemon.contract.terms import KINDS, CellKind, CellLabel
-from edge_daemon.vision.boxes import area, clip, iou
-
-Rectangle: TypeAlias = npt.NDArray[np.float64]
-"""float64 ``[4]``: x0, y0, x1, y1 in pixels of the island."""
+from edge_daemon.vision.boxes import Rectangle, area, clip, iou
+from edge_daemon.vision.coverage import COARSE_PX, SeenIsland, coarse_tiles
 
 SAME_CELL_IOU = 0.3
 """Overlap of two boxes, within the area both frames show, above which they are one cell.
@@ -66,11 +63,15 @@ class Island:
     _cells: dict[int, UniqueCell] = field(default_factory=dict)
     _buckets: dict[tuple[int, int], set[int]] = field(default_factory=lambda: defaultdict(set))
     _covered: set[tuple[int, int]] = field(default_factory=set)
+    _seen: set[tuple[int, int]] = field(default_factory=set)
 
     @classmethod
     def of(cls, cells: Iterable[UniqueCell], tiles: npt.NDArray[np.integer]) -> Island:
         """An island as it was: its cells, and :attr:`tiles`."""
-        island = cls(_covered={(int(row), int(column)) for row, column in tiles})
+        covered = {(int(row), int(column)) for row, column in tiles}
+        fine = COARSE_PX // _TILE_PX
+        seen = {(column // fine, row // fine) for row, column in covered}
+        island = cls(_covered=covered, _seen=seen)
         for cell in cells:
             island._put(cell)
         return island
@@ -97,6 +98,16 @@ class Island:
     def cover(self, frame: Rectangle) -> None:
         """Add a frame to the area seen."""
         self._covered.update(_tiles(frame))
+        self._seen.update(coarse_tiles(frame))
+
+    def seen(self) -> SeenIsland:
+        """A copy of what was seen, for the map that the operator looks at."""
+        cells = []
+        for cell in self.cells:
+            if cell.label in ("blast", "uncertain") and cell.centre_seen:
+                x, y = ((cell.box[:2] + cell.box[2:]) / (2 * COARSE_PX)).tolist()
+                cells.append((x, y, cell.label))
+        return SeenIsland(frozenset(self._seen), tuple(cells))
 
     def enter(
         self, sightings: Sequence[Sighting], frame: Rectangle, numbers: Iterator[int]

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_daemon.contract.terms import CellKind, CellLabel, Tie
-from edge_daemon.vision.island import Island, Rectangle
+from edge_daemon.vision.boxes import Rectangle
+from edge_daemon.vision.island import Island
 from edge_daemon.vision.register import View
 
 

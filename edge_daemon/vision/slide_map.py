@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_daemon.contract.terms import CellKind, CellLabel, Tie
+from edge_daemon.vision.coverage import COARSE_PX, Coverage, largest_first
 from edge_daemon.vision.island import Island, Sighting, UniqueCell
 from edge_daemon.vision.placement import Joined, MapState, Numbers, PlacedView, Placement
 from edge_daemon.vision.register import Match, View, choose, confirm, find, overlap_of, view_of
@@ -155,6 +156,19 @@ class SlideMap:
     def area_px(self) -> float:
         """Area of the slide seen so far in square pixels, overlap counted once."""
         return self._closed_area_px + sum(i.area_px for i in self._islands.values())
+
+    def coverage(self) -> Coverage:
+        """Which part of the field in view was seen so far, and what lies there. A copy."""
+        numbers = list(self._islands)
+        islands = [self._islands[number].seen() for number in numbers]
+        order = largest_first(islands)
+        here = None
+        newest = self._latest
+        if newest is not None:
+            x0, y0, x1, y1 = (newest.rectangle / COARSE_PX).tolist()
+            place = order.index(numbers.index(newest.island))
+            here = (place, (x0, y0, x1, y1))
+        return Coverage(tuple(islands[index] for index in order), here)
 
     @property
     def views(self) -> tuple[PlacedView, ...]:

@@ -106,6 +106,35 @@ def test_any_text_that_is_no_configuration_is_one_line(config_file, text):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+def test_the_http_interface_is_off_and_needs_no_token_on_this_machine(config_file, host):
+    config_file.write_text(f'{GOOD}[http]\nhost = "{host}"\n')
+    http = load_config(config_file).http
+    assert (http.enabled, http.port, http.token) == (False, 8787, None)
+
+
+@pytest.mark.parametrize("host", ["::", "192.168.1.20", "microscope.local", "128.0.0.1"])
+def test_an_http_interface_for_others_needs_a_token(config_file, host):
+    config_file.write_text(f'{GOOD}[http]\nhost = "{host}"\n')
+    with pytest.raises(
+        ConfigError, match=r":16: http: http.host .* lets others in: set http.token"
+    ):
+        load_config(config_file)
+    config_file.write_text(f'{GOOD}[http]\nhost = "{host}"\ntoken = "{"s3cret" * 4}"\n')
+    assert "s3cret" not in repr(load_config(config_file).http)
+
+
+@pytest.mark.parametrize(
+    "token", ['"short"', '"with space and more"', "12345678901234567890", '""']
+)
+def test_a_weak_token_is_refused_and_not_repeated(config_file, token):
+    config_file.write_text(f"{GOOD}[http]\ntoken = {token}\n")
+    with pytest.raises(ConfigError, match="http") as error:
+        load_config(config_file)
+    assert token not in str(error.value)
+    assert "\n" not in str(error.value)
+
+
 class TestEnvironment:
     def test_it_goes_before_the_file(self, config_file):
         config_file.write_text(GOOD)

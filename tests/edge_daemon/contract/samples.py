@@ -9,6 +9,7 @@ from edge_daemon.contract.messages import (
     BlastFraction,
     CellCounts,
     CellResult,
+    Clock,
     Command,
     CommandReply,
     Crop,
@@ -113,6 +114,9 @@ SAMPLES: tuple[Message, ...] = (
         drops={"the queue was full": 4},
         temperatures_c={"gpu": 51.5},
         outbox=OutboxDepth(messages=3, size_bytes=4000),
+        power_w={"VDD_IN": 9.4},
+        throttled=("the GPU is limited to 624 of 1020 MHz",),
+        clock=Clock(synchronised=True, offset_ms=-0.4, max_error_ms=12.0, told_by="kernel"),
     ),
     Command(
         **PLACE,

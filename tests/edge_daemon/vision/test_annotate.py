@@ -80,3 +80,20 @@ def test_captions_stay_inside(box):
 @pytest.mark.parametrize("size", [(1, 1), (20, 20), (4000, 3000)])
 def test_any_size_of_frame(size):
     assert annotate(pixels(*size), result(cell("wbc", "blast", (0, 0, 1, 1)))).shape[:2] == size
+
+
+def test_the_number_on_the_slide_and_the_hint_stand_in_the_picture_where_they_are_wanted():
+    blast = result(cell("wbc", "blast", (200, 200, 80, 80)))
+    plain = annotate(pixels(), blast)
+    numbered = annotate(pixels(), blast, ids=True)
+    hinted = annotate(pixels(), blast, hint="turn the fine focus")
+    assert (plain[180:200] != numbered[180:200]).any()  # above the box
+    assert (plain[:440] == hinted[:440]).all()
+    assert (hinted[440:] < 100).any()
+
+
+def test_a_smaller_picture_has_its_boxes_in_the_same_place():
+    picture = annotate(pixels(960, 1280), result(cell("wbc", "blast")), longest_side_px=640)
+    assert picture.shape == (480, 640, 3)
+    assert tuple(picture[70, 50]) == LABELS["blast"]
+    assert annotate(pixels(), result(), longest_side_px=4000).shape == (480, 640, 3)
