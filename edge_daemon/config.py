@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from pydantic import Field, ValidationError
 
+from edge_daemon.calibration.document import Objective, Region
 from edge_daemon.contract.base import Name, StrictModel
 from edge_daemon.delivery.settings import BrokerSettings
 from edge_daemon.engines.names import EngineChoice, PrecisionChoice
@@ -39,6 +40,8 @@ class DeviceSettings(StrictModel):
 
     site: Name = "lab"
     name: Name = "microscope-1"
+    objective: Objective | None = None
+    """The objective in use, such as ``100x/1.25 oil``: a calibration holds for one."""
 
 
 class SourceSettings(StrictModel):
@@ -83,6 +86,17 @@ class ModelSettings(StrictModel):
         return EngineOptions(self.engine, self.precision, self.threads, self.engine_cache, build)
 
 
+class CalibrationSettings(StrictModel):
+    """What is known of this microscope, and how it is set up now."""
+
+    file: Path | None = None
+    """Made by ``leuko-edge calibrate``; frames are taken as they are when not given."""
+    binning: int = Field(default=1, ge=1, le=16)
+    """Pixels of the sensor that the camera joins to one, on each side."""
+    region: Region | None = None
+    """Left, top, width and height on the sensor; all of it when not given."""
+
+
 class SlideSettings(StrictModel):
     """What a slide is called and which counts mean what."""
 
@@ -108,6 +122,7 @@ class Config(StrictModel):
     outbox: OutboxSettings = OutboxSettings()
     quality: QualityThresholds = QualityThresholds()
     slide: SlideSettings = SlideSettings()
+    calibration: CalibrationSettings = CalibrationSettings()
     health_every_s: float = Field(default=10.0, gt=0)
     """How often the device reports its health."""
 
@@ -151,6 +166,7 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
     return config.model_copy(
         update={
             "outbox": beside(config.outbox, "path"),
+            "calibration": beside(config.calibration, "file"),
             "models": beside(config.models, "bundle", "engine_cache"),
             "broker": beside(config.broker, "ca_file", "cert_file", "key_file"),
         }

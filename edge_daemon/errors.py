@@ -72,3 +72,9 @@ class MessageError(LeukoError):
     """A message is truncated, of another version, or says something impossible."""
 
     exit_code = 9
+
+
+class CalibrationError(LeukoError):
+    """A calibration cannot be made of these frames, or its file cannot be trusted."""
+
+    exit_code = 12

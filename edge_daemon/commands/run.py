@@ -14,6 +14,7 @@ from types import FrameType
 
 from rich.console import Console
 
+from edge_daemon.commands.calibration import open_calibration
 from edge_daemon.commands.delivery import Delivery
 from edge_daemon.commands.models import open_models, opened_second
 from edge_daemon.commands.output import print_summary
@@ -59,7 +60,7 @@ def run(config: Config, console: Console) -> None:
         stop_on_signals() as stop,
     ):
         log.info("slide %s from %s with %s", slide, source.name, models.description)
-        pipeline = Pipeline(models, config.quality)
+        pipeline = Pipeline(models, config.quality, open_calibration(config))
         session = SlideSession(slide, pipeline.slide_map, config.slide.thresholds)
         reporter = Reporter(origin, slide, outbox=delivery.outbox)
 
