@@ -15,7 +15,7 @@ from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from edge_daemon.contract.base import Digest, StrictModel, UtcTime
 from edge_daemon.contract.stain import StainReference
@@ -28,12 +28,15 @@ _GRID_LONGEST = 96
 
 Objective: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 """As people say it, such as ``100x/1.25 oil``; compared as text."""
-Region: TypeAlias = tuple[
-    Annotated[int, Field(ge=0)],
-    Annotated[int, Field(ge=0)],
-    Annotated[int, Field(ge=1)],
-    Annotated[int, Field(ge=1)],
-]
+
+
+def _is_region(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    if len(numbers) != 4 or min(numbers) < 0 or min(numbers[2:]) < 1:
+        raise ValueError("give left, top, width and height on the sensor, in its pixels")
+    return numbers
+
+
+Region: TypeAlias = Annotated[tuple[int, ...], AfterValidator(_is_region)]
 """Left, top, width and height on the sensor, in its pixels."""
 
 
