@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from edge_daemon.calibrate_cli import app as calibrate_app
 from edge_daemon.cli_options import (
     BundleOption,
     EngineOption,
@@ -237,6 +238,7 @@ def bench(
 
 
 app.add_typer(engine_app, name="engine")
+app.add_typer(calibrate_app, name="calibrate")
 
 
 @app.command()

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
+from edge_daemon.calibration.document import Objective, Region
 from edge_daemon.contract.base import Name, StrictModel
 from edge_daemon.contract.messages import CommandName
 from edge_daemon.delivery.settings import BrokerSettings
@@ -46,6 +47,8 @@ class DeviceSettings(StrictModel):
 
     site: Name = "lab"
     name: Name = "microscope-1"
+    objective: Objective | None = None
+    """The objective in use, such as ``100x/1.25 oil``: a calibration holds for one."""
 
 
 class SourceSettings(StrictModel):
@@ -93,6 +96,17 @@ class ModelSettings(StrictModel):
         return EngineOptions(self.engine, self.precision, self.threads, self.engine_cache, build)
 
 
+class CalibrationSettings(StrictModel):
+    """What is known of this microscope, and how it is set up now."""
+
+    file: Path | None = None
+    """Made by ``leuko-edge calibrate``; frames are taken as they are when not given."""
+    binning: int = Field(default=1, ge=1, le=16)
+    """Pixels of the sensor that the camera joins to one, on each side."""
+    region: Region | None = None
+    """Left, top, width and height on the sensor; all of it when not given."""
+
+
 class SlideSettings(StrictModel):
     """What a slide is called and which counts mean what."""
 
@@ -104,8 +118,6 @@ class SlideSettings(StrictModel):
     """Name of the slide that begins at once; a name from date and time when not given."""
     operator: Name | None = None
     """Pseudonym of who is at the microscope, unless the command that begins a slide names one."""
-    objective: Name | None = None
-    """The objective, likewise."""
     thresholds: SlideThresholds = SlideThresholds()
 
 
@@ -158,6 +170,7 @@ class Config(StrictModel):
     commands: CommandSettings = CommandSettings()
     record: RecordSettings = RecordSettings()
     http: HttpSettings = HttpSettings()
+    calibration: CalibrationSettings = CalibrationSettings()
     health_every_s: float = Field(default=10.0, gt=0)
     """How often the device reports its health."""
 
@@ -236,6 +249,7 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
         update={
             "outbox": beside(config.outbox, "path"),
             "record": beside(config.record, "folder"),
+            "calibration": beside(config.calibration, "file"),
             "models": beside(config.models, "bundle", "store", "engine_cache"),
             "broker": beside(config.broker, "ca_file", "cert_file", "key_file"),
         }

@@ -78,3 +78,9 @@ class ServiceError(LeukoError):
     """The local HTTP interface cannot start where the configuration wants it."""
 
     exit_code = 12
+
+
+class CalibrationError(LeukoError):
+    """A calibration cannot be made of these frames, or its file cannot be trusted."""
+
+    exit_code = 13

@@ -1,7 +1,7 @@
 """The one path of a frame, top to bottom.
 
-    quality gate, letterbox | detector -> scale -> crops -> classifier (one batch) -> slide map
-                    prepare | finish
+    flat field, quality gate, letterbox | detector -> scale -> crops -> classifier -> slide map
+                                prepare | finish
 
 Whatever a source hands out comes back as :class:`Findings` with exactly one outcome:
 
@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edge_daemon.calibration.apply import Calibrated
 from edge_daemon.contract.findings import (
     CellResult,
     FramePlace,
@@ -36,6 +37,7 @@ from edge_daemon.contract.findings import (
 )
 from edge_daemon.contract.terms import KINDS, CellLabel, Outcome
 from edge_daemon.errors import LostDeviceError
+from edge_daemon.gate import Corrected, Gate, measured
 from edge_daemon.inference import DetectorInput, Models
 from edge_daemon.sources.base import Captured, DroppedFrame, Frame, UnreadableFrame
 from edge_daemon.vision.classify import Verdicts
@@ -43,7 +45,7 @@ from edge_daemon.vision.crops import crop_cells
 from edge_daemon.vision.detect import Detections
 from edge_daemon.vision.island import Sighting
 from edge_daemon.vision.placement import Placement
-from edge_daemon.vision.quality import QualityThresholds, assess
+from edge_daemon.vision.quality import QualityThresholds
 from edge_daemon.vision.scale import estimate_um_per_px
 from edge_daemon.vision.slide_map import SlideMap
 
@@ -101,6 +103,8 @@ class Prepared:
     findings: Findings
     """Final without a ``view``; with one, what the gate measured, still without an outcome."""
     view: DetectorInput | None = None
+    scale_from: ScaleOrigin = "configured"
+    """Where ``captured.um_per_px`` comes from, where it says one."""
 
 
 class Stopwatch:
@@ -130,19 +134,27 @@ class Pipeline:
         self,
         models: Models,
         quality: QualityThresholds | None = None,
+        calibration: Calibrated | None = None,
         *,
         slide_map: SlideMap | None = None,
         scales: Mapping[tuple[int, int], float] | None = None,
     ) -> None:
-        """Of a slide that is taken up again, ``slide_map`` and ``scales`` are as they were.
+        """Start a slide, or go on with one.
 
-        ``scales``: height and width of a frame -> um per pixel, as last estimated.
+        Args:
+            models: networks, opened in the thread that calls :meth:`finish`.
+            quality: what a frame must have; a calibrated focus stands in for its default.
+            calibration: what is known of this microscope; applied to frames of its size.
+            slide_map: of a slide that is taken up again, as it was.
+            scales: likewise, height and width of a frame -> um per pixel, as last estimated.
         """
         self.slide_map = slide_map or SlideMap()
         self.lost: LostDeviceError | None = None
         """Why the networks cannot go on; whoever runs the slide ends it and raises this."""
         self._models = models
-        self._quality = quality or QualityThresholds()
+        self._calibrated = calibration is not None
+        learnt_stain = models.bundle.manifest.stain
+        self._gate = Gate(quality or QualityThresholds(), calibration, learnt_stain)
         self._last_scale: dict[tuple[int, int], float] = dict(scales or {})
 
     def process(self, captured: Captured) -> Findings:
@@ -155,28 +167,25 @@ class Pipeline:
         if not isinstance(captured, Frame):
             return Prepared(captured, findings)
         watch = Stopwatch()
+        corrected = Corrected(captured)
         try:
+            if self._calibrated:
+                with watch.time("correct"):
+                    corrected = self._gate.correct(captured)
             with watch.time("quality"):
-                quality = assess(captured.pixels, self._quality)
+                quality = self._gate.assess(corrected)
             findings = dataclasses.replace(
-                findings,
-                timings_ms=watch.timings_ms,
-                quality=FrameQuality(
-                    focus=quality.focus,
-                    exposure=quality.exposure,
-                    clipped_fraction=quality.clipped_fraction,
-                    foreground_fraction=quality.foreground_fraction,
-                ),
+                findings, timings_ms=watch.timings_ms, quality=measured(quality, corrected)
             )
             if quality.reason is not None:
                 findings = dataclasses.replace(findings, outcome="rejected", reason=quality.reason)
-                return Prepared(captured, findings)
+                return Prepared(corrected.frame, findings)
             with watch.time("scale"):
-                view = self._models.scaled(captured.pixels)
+                view = self._models.scaled(corrected.frame.pixels)
         except Exception as error:  # one frame's failure must not end the slide
             log.exception(_FRAME_FAILED, captured.index, captured.source)
             return Prepared(captured, _failed(findings, error, watch))
-        return Prepared(captured, findings, view)
+        return Prepared(corrected.frame, findings, view, corrected.scale_from)
 
     def finish(self, prepared: Prepared) -> Findings:
         """The second half of :meth:`process`: in the thread of the models, in order of capture."""
@@ -187,7 +196,7 @@ class Pipeline:
         if self.lost is not None:
             return _failed(findings, self.lost, watch)
         try:
-            return self._analyse(frame, prepared.view, findings, watch)
+            return self._analyse(frame, prepared, prepared.view, watch)
         except LostDeviceError as error:
             log.exception(_FRAME_FAILED, frame.index, frame.source)
             self.lost = error
@@ -197,24 +206,28 @@ class Pipeline:
             return _failed(findings, error, watch)
 
     def _analyse(
-        self, frame: Frame, view: DetectorInput, findings: Findings, watch: Stopwatch
+        self, frame: Frame, prepared: Prepared, view: DetectorInput, watch: Stopwatch
     ) -> Findings:
         with watch.time("detect"):
             found = self._models.detect(view)
-        um_per_px, origin = self._scale(frame, found)
+        red = found.kinds == KINDS.index("rbc")
+        um_per_px, origin = self._scale(frame, found.boxes[red], prepared.scale_from)
         nucleated = np.flatnonzero(found.kinds == KINDS.index("wbc"))
         with watch.time("classify"):
             verdicts = self._classify(frame.pixels, found.boxes[nucleated], um_per_px)
         with watch.time("register"):
             stage_px = None
-            if frame.stage is not None and frame.um_per_px is not None:
-                stage_px = (frame.stage.x_um / frame.um_per_px, frame.stage.y_um / frame.um_per_px)
+            # A scale that is itself an estimate would put the stage's steps off by as much.
+            measured_scale = frame.um_per_px if prepared.scale_from == "configured" else None
+            if frame.stage is not None and measured_scale is not None:
+                stage_px = (frame.stage.x_um / measured_scale, frame.stage.y_um / measured_scale)
             placement = self.slide_map.place(frame.pixels, found.boxes, frame.field, stage_px)
             sightings = _sightings(found, nucleated, verdicts)
             ids = self.slide_map.add(placement, sightings)
         return dataclasses.replace(
-            findings,
+            prepared.findings,
             outcome="analysed",
+            quality=self._gate.with_overlap(prepared.findings.quality, found.boxes[red]),
             timings_ms=watch.timings_ms,
             um_per_px=um_per_px,
             um_per_px_from=origin,
@@ -229,13 +242,14 @@ class Pipeline:
             mapped=Mapped(placement, tuple(sightings)),
         )
 
-    def _scale(self, frame: Frame, found: Detections) -> tuple[float | None, ScaleOrigin]:
-        """The frame's scale in um per pixel: configured, read from red cells, or remembered."""
+    def _scale(
+        self, frame: Frame, red_cells: npt.NDArray[np.float32], known_from: ScaleOrigin
+    ) -> tuple[float | None, ScaleOrigin]:
+        """The frame's scale in um per pixel: known, read from red cells, or remembered."""
         if frame.um_per_px is not None:
-            return frame.um_per_px, "configured"
+            return frame.um_per_px, known_from
         size = (frame.pixels.shape[0], frame.pixels.shape[1])
-        red = found.boxes[found.kinds == KINDS.index("rbc")]
-        estimate = estimate_um_per_px(red, size)
+        estimate = estimate_um_per_px(red_cells, size)
         # Too few red cells in view: the camera has not changed since the last frame of this size.
         if estimate is None:
             estimate = self._last_scale.get(size)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
 
+from edge_daemon.commands.calibration import describe_calibration, open_calibration
 from edge_daemon.commands.models import open_models, opened_second
 from edge_daemon.config import Config, load_config
 from edge_daemon.delivery.link import check_broker
 from edge_daemon.delivery.outbox import Outbox
-from edge_daemon.errors import LeukoError, SourceError
-from edge_daemon.sources.base import Frame
+from edge_daemon.errors import CalibrationError, LeukoError, SourceError
+from edge_daemon.sources.base import Frame, Pixels
 from edge_daemon.sources.open import open_source
-from edge_daemon.vision.quality import assess
+from edge_daemon.vision.quality import Quality, assess
 
 LOW_DISK_MB = 500
 """Below this the outbox of one slide may not fit beside logs and engines."""
@@ -33,6 +35,7 @@ def check(path: Path, console: Console) -> bool:
     console.print(f"ok    config   {path}", highlight=False, soft_wrap=True)
     checks: dict[str, Callable[[Config], str]] = {
         "source": _source,
+        "optics": describe_calibration,
         "bundle": _bundle,
         "broker": lambda c: check_broker(c.broker, c.broker.connect_timeout_s),
         "disk": _disk,
@@ -54,12 +57,22 @@ def _source(config: Config) -> str:
         for captured in source:
             if isinstance(captured, Frame):
                 height, width = captured.pixels.shape[:2]
-                reason = assess(captured.pixels, config.quality).reason
+                reason = _first_look(captured.pixels, config).reason
                 quality = "good to judge" if reason is None else reason
                 return f"{source.name}: {width}x{height}, first frame {quality}"
             if time.monotonic() - started > _FIRST_FRAME_WITHIN_S:
                 break
         raise SourceError(f"{source.name} gives no readable frame; check camera, cable and path")
+
+
+def _first_look(pixels: Pixels, config: Config) -> Quality:
+    """As the daemon would judge it; a calibration that cannot be read has a line of its own."""
+    with suppress(CalibrationError):
+        calibrated = open_calibration(config)
+        if calibrated is not None and calibrated.fits(pixels):
+            needs = calibrated.thresholds(config.quality)
+            return assess(calibrated.correct(pixels), needs, calibrated.stain)
+    return assess(pixels, config.quality)
 
 
 def _bundle(config: Config) -> str:

@@ -69,8 +69,13 @@ def reproduce(
             recorded, "going through it again", session.frames, console=console, transient=True
         )
         for captured in frames:
-            result = run.enter(pipeline.prepare(captured))
             before = recorded.captives[-1].result
+            if before.quality is not None and before.quality.calibrated:
+                raise DataError(
+                    f"{folder} was recorded through a calibration of its microscope, with which it "
+                    "cannot be gone through again yet"
+                )
+            result = run.enter(pipeline.prepare(captured))
             names = differences(before, result)
             if names:
                 different += 1

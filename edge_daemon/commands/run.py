@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import Field
 from rich.console import Console
 
+from edge_daemon.commands.calibration import open_calibration
 from edge_daemon.commands.delivery import Delivery
 from edge_daemon.commands.models import open_models, probe
 from edge_daemon.commands.output import print_summary
@@ -153,7 +154,8 @@ class _Device:
         self._recordings = stack.enter_context(
             Recordings(config.record, config, self.models.bundle.digest, self.models.description)
         )
-        self._gate = Pipeline(self.models, config.quality)
+        self._calibration = open_calibration(config)
+        self._gate = Pipeline(self.models, config.quality, self._calibration)
         self.service = SlideService(
             self.source,
             lambda captured: self._gate.prepare(captured),
@@ -181,6 +183,7 @@ class _Device:
         pipeline = Pipeline(
             self.models,
             config.quality,
+            self._calibration,
             slide_map=None if left is None else left.slide_map,
             scales=None if left is None else left.scales,
         )
@@ -279,7 +282,7 @@ class _Device:
         self._store.commit()
         self._close_networks()
         self.models, self._second = models, second
-        self._gate = Pipeline(models, self._config.quality)
+        self._gate = Pipeline(models, self._config.quality, self._calibration)
         self._origin = replace(self._origin, bundle=models.bundle.digest)
         self.delivery.publisher.origin = self._origin
         if self._desk is not None:
@@ -314,7 +317,7 @@ def _slide_defaults(config: Config) -> SlideDefaults:
         resume=config.slide.resume,
         name=config.slide.name,
         operator=config.slide.operator,
-        objective=config.slide.objective,
+        objective=config.device.objective,
     )
 
 

@@ -27,6 +27,7 @@ from edge_daemon.contract.roles import (
     Precision,
     StrictModel,
 )
+from edge_daemon.contract.stain import StainReference
 from edge_daemon.errors import BundleError
 
 MANIFEST = "bundle.json"
@@ -123,6 +124,9 @@ class BundleManifest(StrictModel):
     metrics: dict[str, float]
     """Figures measured on held-out data, flat: ``classifier.auroc.val.black`` and so on."""
     provenance: Provenance
+    stain: StainReference | None = None
+    """Colours of the frames that the networks were taught on; None: stain shift is not judged
+    unless the microscope was calibrated for it."""
     files: dict[FileName, FileEntry]
 
     @model_validator(mode="after")

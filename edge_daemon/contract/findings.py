@@ -124,6 +124,17 @@ class FrameQuality(StrictModel):
     """Share of pixels that are fully black or fully white."""
     foreground_fraction: Fraction | None = None
     """Share of the frame covered by cells rather than empty glass."""
+    evenness: Fraction | None = None
+    """Sharpness of the bluntest direction over that across it: 1 is even, motion lowers it."""
+    stain_shift: Annotated[float, Field(ge=0.0)] | None = None
+    """Distance of the colours from the reference, in tolerances of it: up to 1 is alike; null
+    also where there is no reference."""
+    overlap_fraction: Fraction | None = None
+    """Share of red cells that lie on another one; null for too few to say."""
+    hints: tuple[str, ...] = ()
+    """Why counts from this frame are uncertain though it was analysed, a line each."""
+    calibrated: bool = False
+    """The frame was corrected by a calibration of this microscope before it was judged."""
 
 
 class StagePoint(StrictModel):

@@ -183,7 +183,7 @@ class SlideSummary(FromDevice):
     paused: bool = False
     operator: Name | None = None
     """Pseudonym of who is at the microscope."""
-    objective: Name | None = None
+    objective: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     position_lost: Count = 0
     """Frames that could be tied to nothing seen before: cells there may be counted twice."""
     revisits: Count = 0

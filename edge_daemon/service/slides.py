@@ -16,7 +16,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field
 
 from edge_daemon.ahead import EndOfItems, Feed
 from edge_daemon.contract.base import Name, StrictModel
@@ -44,7 +46,7 @@ log = logging.getLogger(__name__)
 class _StartArgs(StrictModel):
     slide: Name | None = None
     operator: Name | None = None
-    objective: Name | None = None
+    objective: Annotated[str, Field(min_length=1, max_length=64)] | None = None
 
 
 class _AbortArgs(StrictModel):

@@ -25,7 +25,15 @@ The optics
     ``focus=0.5``       how far the focus drifts, um
     ``vignetting=0.12`` share of light lost in the corners
     ``noise=2.5``       standard deviation at full signal, grey levels of 255
+    ``sweep=0``         the focus runs from so many um below to so many above over the frames
+    ``motion=0``        way of the stage while a frame is exposed, um, each frame in its direction
+    ``cast=0``          colour of the lamp, 0 white, 1 the yellow of a dimmed halogen bulb
     ``defects=0``       share of frames that are spoilt: out of focus, overexposed, or empty glass
+
+What lies on the stage
+    ``target=smear``    ``blank``: clean glass; ``micrometer``: a stage micrometer
+    ``pitch=10``        distance of the micrometer's lines, um
+    ``angle=0``         of the micrometer, degrees
 
 The truth
     ``visible=0.5``     a cell counts when some unspoilt frame shows at least this share of it
@@ -55,6 +63,7 @@ from edge_daemon.smear.plan import SmearRecipe
 from edge_daemon.smear.raster import Stop, plan_raster
 from edge_daemon.smear.slide import FieldTruth, UniqueCells, VirtualSlide, empty_truth
 from edge_daemon.smear.sprite import Picture
+from edge_daemon.smear.targets import blank_field, micrometer_field
 from edge_daemon.sources.base import Frame, StagePosition
 from edge_daemon.sources.lifecycle import Clock, Lifecycle, SteadyClock, utc_now
 from edge_daemon.sources.simulated_settings import SimulatedSettings, parse_settings
@@ -65,7 +74,6 @@ Defect: TypeAlias = Literal["out_of_focus", "overexposed", "empty"]
 _DEFECTS: tuple[Defect, ...] = get_args(Defect)
 _OUT_OF_FOCUS_UM = 6.0
 _OVEREXPOSURE = 2.0
-_GLASS = (232, 229, 228)
 _MARGIN_UM = 12.0
 """Slide around the scan: more than half a cell, so that outer fields cut cells as any other."""
 _RENDERED_SHARPNESS_PX = 0.85
@@ -134,6 +142,7 @@ class SimulatedSource:
             settings.vignetting,
             settings.noise,
             0.0 if settings.real_pixels else _RENDERED_SHARPNESS_PX,
+            settings.cast,
         )
         self._defects = self._draw_defects()
         self._focus_phases = self._rng(12).uniform(0, 2 * np.pi, 2)
@@ -174,7 +183,7 @@ class SimulatedSource:
     def frame_truth(self, index: int) -> FrameTruth:
         """The truth of one frame. An ``empty`` frame shows no cell."""
         stop, defect = self._raster.stops[index], self._defects.get(index)
-        if defect == "empty":
+        if defect == "empty" or self.settings.target != "smear":
             return FrameTruth(index, empty_truth(), defect, stop)
         field = self.slide.field_truth(*stop.true_um, self.settings.width, self.settings.height)
         return FrameTruth(index, field, defect, stop)
@@ -183,17 +192,37 @@ class SimulatedSource:
         """The picture of one stop, RGB uint8; the same however often and in whatever order."""
         settings, stop = self.settings, self._raster.stops[index]
         defect = self._defects.get(index)
-        if defect == "empty":
-            field: Picture = np.full((settings.height, settings.width, 3), _GLASS, np.uint8)
-        else:
-            field = self.slide.render_pixels(*stop.true_um, settings.width, settings.height)
         return self._optics.expose(
             self._rng(13, index),
-            field,
+            self._under_the_lens(stop, defect),
             _OUT_OF_FOCUS_UM if defect == "out_of_focus" else self._defocus_um(index),
             settings.um_per_px,
             _OVEREXPOSURE if defect == "overexposed" else 1.0,
+            self._way_px(index),
         )
+
+    def _under_the_lens(self, stop: Stop, defect: Defect | None) -> Picture:
+        settings = self.settings
+        if defect == "empty" or settings.target == "blank":
+            return blank_field(settings.width, settings.height)
+        if settings.target == "micrometer":
+            return micrometer_field(
+                *stop.true_um,
+                settings.width,
+                settings.height,
+                settings.um_per_px,
+                settings.pitch,
+                np.deg2rad(settings.angle),
+            )
+        return self.slide.render_pixels(*stop.true_um, settings.width, settings.height)
+
+    def _way_px(self, index: int) -> tuple[float, float]:
+        """How far the stage moves while a frame is exposed, in x and y."""
+        if not self.settings.motion:
+            return 0.0, 0.0
+        direction = self._rng(16, index).uniform(0, np.pi)
+        way_px = self.settings.motion / self.settings.um_per_px
+        return float(way_px * np.cos(direction)), float(way_px * np.sin(direction))
 
     def _frames(self) -> Iterator[Frame]:
         due = time.monotonic()
@@ -214,7 +243,9 @@ class SimulatedSource:
             )
 
     def _defocus_um(self, index: int) -> float:
-        """Slow drift, as of a stand that warms up and a slide that is not quite level."""
+        """A sweep, or slow drift: a stand that warms up, a slide that is not quite level."""
+        if self.settings.sweep:
+            return self.settings.sweep * (2 * index / max(1, self.settings.fields - 1) - 1)
         slow, fast = self._focus_phases
         drift = 0.7 * np.sin(index / 17 + slow) + 0.3 * np.sin(index / 3.1 + fast)
         return float(self.settings.focus * drift)

@@ -16,6 +16,7 @@ from edge_daemon.errors import SourceError
 
 Scale: TypeAlias = Literal["known", "unknown"]
 Stage: TypeAlias = Literal["reported", "none"]
+Target: TypeAlias = Literal["smear", "blank", "micrometer"]
 Split: TypeAlias = Literal["all", "train", "val"]
 
 
@@ -47,6 +48,12 @@ class SimulatedSettings:
     cells: str = ""
     backgrounds: str = ""
     split: Split = "all"
+    target: Target = "smear"
+    pitch: float = 10.0
+    angle: float = 0.0
+    sweep: float = 0.0
+    motion: float = 0.0
+    cast: float = 0.0
 
     @property
     def real_pixels(self) -> bool:
@@ -74,12 +81,18 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "defects": (0.0, 1.0),
     "fps": (0.0, 1000.0),
     "visible": (0.05, 1.0),
+    "pitch": (0.5, 1000.0),
+    "angle": (-90.0, 90.0),
+    "sweep": (0.0, 20.0),
+    "motion": (0.0, 20.0),
+    "cast": (0.0, 1.0),
 }
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "scale": get_args(Scale),
     "stage": get_args(Stage),
     "split": get_args(Split),
+    "target": get_args(Target),
 }
 
 PARAMETERS: tuple[str, ...] = tuple(field.name for field in fields(SimulatedSettings))

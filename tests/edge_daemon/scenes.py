@@ -19,6 +19,7 @@ LENIENT = QualityThresholds(
     max_exposure=1.0,
     max_clipped_fraction=1.0,
     min_foreground_fraction=0.0,
+    min_evenness=0.0,
 )
 """Flat squares have no texture to focus on; the gate has tests of its own."""
 

@@ -183,7 +183,9 @@ class TestCheck:
             result = leuko_edge("check", self.config(tmp_path, tiny_bundle, broker.url, frames))
         assert result.returncode == 0, result.stderr
         said = [line.split()[:2] for line in result.stderr.splitlines()]
-        assert said == [["ok", name] for name in ("config", "source", "bundle", "broker", "disk")]
+        names = ("config", "source", "optics", "bundle", "broker", "disk")
+        assert said == [["ok", name] for name in names]
+        assert "not calibrated: no flat field" in result.stderr
 
     def test_what_does_not_work_is_said_and_the_rest_is_still_checked(self, tiny_bundle, tmp_path):
         path = self.config(tmp_path, tiny_bundle, "mqtt://127.0.0.1:9", tmp_path / "nowhere")
@@ -193,6 +195,7 @@ class TestCheck:
         assert said == [
             ["ok", "config"],
             ["FAIL", "source"],
+            ["ok", "optics"],
             ["ok", "bundle"],
             ["FAIL", "broker"],
             ["ok", "disk"],

@@ -106,6 +106,29 @@ def test_any_text_that_is_no_configuration_is_one_line(config_file, text):
     assert "\n" not in str(error.value)
 
 
+class TestCalibration:
+    """How the microscope is set up now, and the file that says what it was calibrated with."""
+
+    def test_the_file_is_beside_the_configuration(self, config_file, tmp_path):
+        config_file.write_text(
+            GOOD.replace('name = "scope-2"', 'name = "scope-2"\nobjective = "100x/1.25 oil"')
+            + '[calibration]\nfile = "scope.json"\nbinning = 2\nregion = [0, 8, 1280, 960]\n'
+        )
+        config = load_config(config_file)
+        assert config.device.objective == "100x/1.25 oil"
+        assert config.calibration.file == tmp_path / "scope.json"
+        assert (config.calibration.binning, config.calibration.region) == (2, (0, 8, 1280, 960))
+
+    @pytest.mark.parametrize(
+        "line", ["binning = 0", "region = [0, 0, 0, 9]", "region = [1, 2]", "fil = 'x'"]
+    )
+    def test_a_mistake_in_it_is_one_line(self, config_file, line):
+        config_file.write_text(GOOD + f"[calibration]\n{line}\n")
+        with pytest.raises(ConfigError, match=r":17: .*calibration\.") as error:
+            load_config(config_file)
+        assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
 def test_the_http_interface_is_off_and_needs_no_token_on_this_machine(config_file, host):
     config_file.write_text(f'{GOOD}[http]\nhost = "{host}"\n')

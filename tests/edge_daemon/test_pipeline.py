@@ -7,14 +7,18 @@ import dataclasses
 import numpy as np
 import pytest
 
+from edge_daemon.calibration.apply import Calibrated
+from edge_daemon.calibration.document import LearntFocus, MeasuredScale, Setup
+from edge_daemon.calibration.flat import measure_flat
 from edge_daemon.contract.bundle import load_bundle
 from edge_daemon.engines.options import EngineOptions
 from edge_daemon.inference import Models
 from edge_daemon.pipeline import Pipeline
-from edge_daemon.sources.base import DroppedFrame, StagePosition, UnreadableFrame
+from edge_daemon.sources.base import DroppedFrame, Frame, StagePosition, UnreadableFrame
 from edge_daemon.vision.quality import QualityThresholds
+from tests.edge_daemon.calibration.pictures import MADE, calibration
 from tests.edge_daemon.scenes import LENIENT, WHEN, frame
-from tests.edge_daemon.tiny_bundle import write_tiny_bundle
+from tests.edge_daemon.tiny_bundle import SIDE, write_tiny_bundle
 
 
 @pytest.fixture
@@ -122,7 +126,7 @@ def test_what_breaks_before_the_networks_is_that_frames_outcome_too(
 
     with monkeypatch.context() as patch:
         if what == "assess":
-            patch.setattr("edge_daemon.pipeline.assess", breaks)
+            patch.setattr("edge_daemon.gate.assess", breaks)
         else:
             patch.setattr(models, "scaled", breaks)
         found = pipeline.process(frame())
@@ -160,3 +164,78 @@ def test_the_stage_position_is_reported(pipeline):
     stage = pipeline.process(moved).stage
     assert stage is not None
     assert (stage.x_um, stage.y_um, stage.z_um) == (12.0, 34.0, 5.0)
+
+
+class TestCalibrated:
+    """Frames are corrected before all else, and only such as were calibrated."""
+
+    @pytest.fixture(name="calibration")
+    def a_calibration(self):
+        size = {"width": SIDE, "height": SIDE}
+        setup = Setup(objective="100x", **size)
+        flat = measure_flat([np.full((SIDE, SIDE, 3), (200, 220, 110), np.uint8)], MADE)
+        scale = MeasuredScale(made=MADE, um_per_px=0.3, uncertainty=0.001, method="micrometer")
+        focus = LearntFocus(made=MADE, best=20.0, min_focus=7.0)
+        return calibration(setup=setup, flat=flat, scale=scale, focus=focus)
+
+    def test_its_frames_are_corrected_before_anything_else(self, models, calibration):
+        pipeline = Pipeline(models, LENIENT, Calibrated(calibration))
+        cold = dataclasses.replace(frame(), pixels=np.full_like(frame().pixels, (200, 220, 110)))
+        prepared = pipeline.prepare(cold)
+        assert isinstance(prepared.captured, Frame)
+        middle = prepared.captured.pixels[SIDE // 2, SIDE // 2].astype(int)
+        assert np.ptp(middle) <= 1
+        assert cold.pixels[0, 0].tolist() == [200, 220, 110]  # the source's own is left alone
+        assert prepared.findings.quality is not None
+        assert prepared.findings.quality.calibrated
+        assert "correct" in prepared.findings.timings_ms
+
+    def test_its_scale_stands_in_where_the_source_has_none(self, models, calibration):
+        pipeline = Pipeline(models, LENIENT, Calibrated(calibration))
+        found = pipeline.process(frame())
+        assert (found.um_per_px, found.um_per_px_from) == (0.3, "configured")
+        known = pipeline.process(dataclasses.replace(frame(1), um_per_px=0.5))
+        assert (known.um_per_px, known.um_per_px_from) == (0.5, "configured")
+
+    def test_a_scale_by_red_cells_stays_an_estimate(self, models, calibration):
+        scale = calibration.scale.model_copy(update={"method": "red cells"})
+        by_cells = Calibrated(calibration.model_copy(update={"scale": scale}))
+        pipeline = Pipeline(models, LENIENT, by_cells)
+        found = pipeline.process(frame())
+        assert (found.um_per_px, found.um_per_px_from) == (0.3, "estimated")
+
+    def test_frames_of_another_size_are_taken_as_they_are_and_said_so_once(
+        self, models, calibration, caplog
+    ):
+        calibrated = Calibrated(
+            calibration.model_copy(
+                update={"setup": calibration.setup.model_copy(update={"width": 2 * SIDE})}
+            ),
+            "c.json",
+        )
+        pipeline = Pipeline(models, LENIENT, calibrated)
+        for index in range(3):
+            found = pipeline.process(frame(index))
+            assert found.outcome == "analysed"
+            assert found.quality is not None
+            assert not found.quality.calibrated
+            assert found.um_per_px != 0.3
+        lines = [
+            record.getMessage() for record in caplog.records if "c.json" in record.getMessage()
+        ]
+        assert len(lines) == 1
+        assert f"made for frames of {2 * SIDE} x {SIDE} pixels, these have" in lines[0]
+        assert "analysed uncalibrated" in lines[0]
+
+    def test_a_focus_set_by_hand_wins(self, calibration):
+        calibrated = Calibrated(calibration)
+        assert calibrated.thresholds(QualityThresholds()).min_focus == 7.0
+        assert calibrated.thresholds(QualityThresholds(min_focus=3.0)).min_focus == 3.0
+
+
+def test_how_red_cells_lie_comes_with_the_quality(pipeline):
+    found = pipeline.process(frame(white=0, red=9))
+    assert found.quality is not None
+    assert found.quality.overlap_fraction == 0
+    assert found.quality.hints == ()
+    assert pipeline.process(frame(1, white=0, red=3)).quality.overlap_fraction is None

@@ -23,8 +23,8 @@ ROOMS = {"edge_daemon", "trainer", "exporter", "deploy", "tests"}
 EXTRAS = {
     "edge_daemon": ["demo", "jetson"],
     "trainer": ["train"],
-    "exporter": ["train", "export"],
-    "tests": ["demo", "train", "export", "dev"],
+    "exporter": ["train", "export", "sign"],
+    "tests": ["demo", "train", "export", "sign", "dev"],
 }
 
 # Another build of a declared package.

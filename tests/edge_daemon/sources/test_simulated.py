@@ -232,3 +232,47 @@ def test_backgrounds_without_annotations_are_refused(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "images" / "1.png"), np.full((20, 20, 3), 90, np.uint8))
     with pytest.raises(SourceError, match="no picture with an annotation"):
         open_simulated(f"sim://?cells={tmp_path}&backgrounds={tmp_path}")
+
+
+class TestTargetsAndDefects:
+    """What lies on the stage and what is wrong with the optics, for calibrating them."""
+
+    FIELD = "sim://?fields=2&width=320&height=240&um_per_px=0.15&focus=0&noise=0&vignetting=0"
+
+    def test_the_defaults_are_no_defects(self) -> None:
+        plain = frames_of(self.FIELD)
+        said = frames_of(self.FIELD + "&target=smear&motion=0&cast=0&sweep=0&pitch=3&angle=9")
+        assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(plain, said, strict=True))
+
+    def test_a_blank_field_is_glass_and_its_truth_is_empty(self) -> None:
+        with open_simulated(self.FIELD + "&target=blank") as source:
+            assert isinstance(source, SimulatedSource)
+            assert source.frame_truth(0).field.kinds == ()
+            assert np.ptp(next(iter(source)).pixels.reshape(-1, 3), axis=0).max() <= 1
+
+    def test_a_micrometer_repeats_at_its_pitch(self) -> None:
+        (picture, _) = (frame.pixels for frame in frames_of(self.FIELD + "&target=micrometer"))
+        row = picture[120, :, 1].astype(float)
+        dark = row < 0.6 * row.max()
+        starts = np.flatnonzero(dark[1:] & ~dark[:-1])
+        assert len(starts) >= 3
+        assert np.diff(starts) == pytest.approx(10 / 0.15, abs=1.5)
+
+    def test_motion_blurs_along_its_way_only(self) -> None:
+        still, moved = frames_of(self.FIELD)[0], frames_of(self.FIELD + "&motion=2")[0]
+        change = {
+            axis: np.abs(np.diff(moved.pixels.astype(float), axis=axis)).mean()
+            / np.abs(np.diff(still.pixels.astype(float), axis=axis)).mean()
+            for axis in (0, 1)
+        }
+        assert min(change.values()) < 0.9
+        assert moved.pixels.mean() == pytest.approx(still.pixels.mean(), abs=1.0)
+
+    def test_a_lamp_has_a_colour(self) -> None:
+        red, green, blue = frames_of(self.FIELD + "&target=blank&cast=1")[0].pixels[120, 160]
+        assert red > green > blue
+
+    def test_a_sweep_is_sharpest_in_the_middle(self) -> None:
+        frames = frames_of(self.FIELD.replace("fields=2", "fields=5") + "&sweep=6")
+        sharp = [cv2.Laplacian(frame.pixels[..., 1], cv2.CV_64F).var() for frame in frames]
+        assert int(np.argmax(sharp)) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 from collections.abc import Callable
@@ -14,11 +15,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from edge_daemon.contract.stain import StainReference
 from edge_daemon.sources.base import Pixels
 from edge_daemon.sources.images import list_pictures
 from edge_daemon.sources.reading import read_picture
 from edge_daemon.vision.quality import Quality, QualityThresholds, assess
-from tests.edge_daemon.vision.spoilt import SPOILT, defocused, emptied, exposed
+from edge_daemon.vision.quality.cover import judge_overlap, overlap_fraction
+from edge_daemon.vision.quality.stain import measure_stain, stain_reference
+from tests.edge_daemon.vision.spoilt import (
+    SPOILT,
+    cast,
+    defocused,
+    emptied,
+    exposed,
+    layered,
+    moved,
+)
 
 TRAIN, VAL = ("bccd/train", "txl-pbc/train"), ("bccd/val", "txl-pbc/val")
 
@@ -57,6 +69,9 @@ class TestRealFrames:
             ("40 % of the light", "underexposed", 1.0),
             ("twice the light", "overexposed", 1.0),
             ("empty glass", "empty field", 1.0),
+            ("moved 10 px", "moved", 0.85),
+            ("moved 14 px", "moved", 0.95),
+            ("moved 14 px, noise", "moved", 0.75),
         ],
     )
     def test_the_same_frames_spoilt_are_refused_for_what_was_done_to_them(
@@ -83,6 +98,10 @@ class TestReason:
                 r"^overexposed: .* fully white \(at most 5\.0%\): dim the lamp or shorten",
             ),
             (emptied, r"^empty field: cells cover 0\.\d%, needs 1\.0%: move to where the smear"),
+            (
+                lambda p: moved(p, 16),
+                r"^moved: edges across the motion have 0\.\d\d of the .*needs 0\.60: slow down",
+            ),
             (np.zeros_like, r"^underexposed: mean brightness 0\.00"),
             (lambda p: np.full_like(p, 255), r"^overexposed: mean brightness 1\.00"),
         ],
@@ -140,9 +159,133 @@ class TestMeasures:
         dark = assess(exposed(drawn_smear(), 0.2))
         assert dark.exposure is not None
         assert (dark.focus, dark.foreground_fraction) == (None, None)
-        assert assess(np.zeros((1, 1, 3), np.uint8)) == Quality(
-            assess(np.zeros((1, 1, 3), np.uint8)).reason
+        tiny = assess(np.zeros((1, 1, 3), np.uint8))
+        assert tiny == Quality(tiny.judgements)
+        assert [one.check for one in tiny.judgements] == ["size"]
+
+
+class TestMotion:
+    """Motion blunts edges in one direction, defocus in all: what to do is not the same."""
+
+    @pytest.mark.parametrize("angle_rad", [0.0, 0.3, 0.8, 1.2, np.pi / 2, 2.2, 3.0])
+    def test_it_is_found_whatever_its_direction(self, angle_rad: float) -> None:
+        reason = assess(moved(drawn_smear(), 16, angle_rad)).reason
+        assert reason is not None
+        assert reason.startswith("moved: ")
+
+    @pytest.mark.parametrize("sigma", [0.5, 1.0, 2.0, 4.0, 6.0])
+    def test_defocus_is_not_taken_for_it(self, sigma: float) -> None:
+        quality = assess(defocused(drawn_smear(), sigma))
+        assert quality.evenness is not None
+        assert quality.evenness > 0.7
+        assert quality.reason is None or quality.reason.startswith("out of focus")
+
+    def test_the_farther_the_less_even(self) -> None:
+        evenness = [assess(moved(drawn_smear(), way)).evenness for way in (0.1, 6, 12, 24)]
+        assert evenness == sorted(evenness, reverse=True)
+
+    def test_a_frame_without_enough_edges_is_not_judged(self) -> None:
+        glass = emptied(drawn_smear())
+        glass[100:104, 100:104] = 60
+        found = assess(glass, QualityThresholds(min_foreground_fraction=0.0, min_focus=0.0))
+        (motion,) = [one for one in found.judgements if one.check == "motion"]
+        assert motion.decision != "reject"
+
+
+class TestHints:
+    """What only makes counts uncertain hides no cell: the frame is analysed and the hint told."""
+
+    def test_a_good_frame_has_none(self) -> None:
+        assert assess(drawn_smear()).hints == ()
+
+    def test_hardly_a_cell(self) -> None:
+        quality = assess(drawn_smear(cells=1, width=800, height=600))
+        assert quality.accepted
+        (hint,) = quality.hints
+        assert re.search(r"^too thin for counting: cells cover \d\.\d%.*towards the body", hint)
+
+    def test_hardly_any_glass(self) -> None:
+        quality = assess(layered(drawn_smear(cells=40), 4))
+        assert quality.accepted
+        (hint,) = quality.hints
+        assert re.search(r"^too dense for counting: cells cover \d\d\.\d%.*side by side", hint)
+
+    def test_red_cells_on_each_other(self) -> None:
+        side_by_side = np.array([[100 * n, 0, 100 * n + 99, 99] for n in range(10)], np.float32)
+        piled = np.array([[50 * n, 0, 50 * n + 99, 99] for n in range(10)], np.float32)
+        assert overlap_fraction(side_by_side) == 0
+        assert overlap_fraction(piled) == 1
+        assert judge_overlap(0.0, QualityThresholds()).decision == "pass"
+        hint = judge_overlap(1.0, QualityThresholds())
+        assert hint.decision == "hint"
+        assert hint.explanation.startswith("red cells lie on each other: 100% of them")
+
+    def test_round_cells_that_only_touch_do_not_lie_on_each_other(self) -> None:
+        aslant = np.array([[71 * n, 71 * n, 71 * n + 100, 71 * n + 100] for n in range(9)])
+        assert overlap_fraction(aslant.astype(np.float32)) == 0
+
+    def test_a_crowd_costs_no_more_than_a_few_milliseconds(self) -> None:
+        corners = np.random.default_rng(0).uniform(0, 2000, (1000, 2)).astype(np.float32)
+        crowd = np.hstack([corners, corners + 60])
+        some = overlap_fraction(crowd)
+        began = time.process_time()
+        for _ in range(10):
+            assert overlap_fraction(crowd) == some
+        assert (time.process_time() - began) / 10 < 0.030
+        assert some is not None
+        assert some > 0.5
+
+    @pytest.mark.parametrize("count", [0, 1, 7])
+    def test_few_red_cells_say_nothing_about_the_film(self, count: int) -> None:
+        assert overlap_fraction(np.zeros((count, 4), np.float32)) is None
+        assert judge_overlap(None, QualityThresholds()).decision == "unjudged"
+
+
+class TestStain:
+    @staticmethod
+    @functools.cache
+    def reference() -> StainReference:
+        reference = stain_reference([measure_stain(drawn_smear(cells=n)) for n in (10, 14, 18)])
+        assert reference is not None
+        return reference
+
+    def test_without_a_reference_it_is_not_judged_and_says_so(self) -> None:
+        quality = assess(drawn_smear())
+        (stain,) = [one for one in quality.judgements if one.check == "stain"]
+        assert stain.decision == "unjudged"
+        assert "no reference: run leuko-edge calibrate stain" in stain.explanation
+        assert quality.stain_shift is None
+
+    def test_the_same_stain_is_alike(self) -> None:
+        quality = assess(drawn_smear(cells=12), None, self.reference())
+        assert quality.stain_shift is not None
+        assert quality.stain_shift < 0.5
+        assert quality.hints == ()
+
+    @pytest.mark.parametrize(
+        "colour", [(1.0, 0.9, 0.7), (0.8, 0.9, 1.0), (0.8, 0.8, 0.8), (1.15, 1.0, 1.15)]
+    )
+    def test_another_one_is_a_hint_and_never_hides_the_frame(
+        self, colour: tuple[float, float, float]
+    ) -> None:
+        quality = assess(cast(drawn_smear(), *colour), None, self.reference())
+        assert quality.accepted
+        (hint,) = quality.hints
+        assert re.search(
+            r"^stain unlike the reference: .* off by .* tolerances, at most 1\.0:", hint
         )
+
+    def test_a_nucleus_is_told_from_a_red_cell(self) -> None:
+        smear = drawn_smear()
+        cv2.circle(smear, (320, 240), 60, (80, 40, 130), -1, cv2.LINE_AA)
+        colours = measure_stain(smear)
+        assert colours.nuclei is not None
+        assert colours.red_cells is not None
+        assert colours.nuclei[0] < colours.red_cells[0] - 20
+        assert measure_stain(drawn_smear()).nuclei is None
+
+    def test_nothing_can_be_learnt_of_bare_glass(self) -> None:
+        assert stain_reference([measure_stain(emptied(drawn_smear()))]) is None
 
 
 class TestThresholds:
@@ -170,7 +313,8 @@ class TestThresholds:
 def test_any_picture_gets_a_decision(height: int, width: int, low: int, spread: int) -> None:
     """Noise of any brightness in any shape: measured within its ranges, never an error."""
     noise = np.random.default_rng(0).integers(low, low + spread, (height, width, 3))
-    quality = assess(np.clip(noise, 0, 255).astype(np.uint8))
+    reference = TestStain().reference()
+    quality = assess(np.clip(noise, 0, 255).astype(np.uint8), None, reference)
     assert quality.accepted == (quality.reason is None)
     for fraction in (quality.exposure, quality.clipped_fraction, quality.foreground_fraction):
         assert fraction is None or 0 <= fraction <= 1
@@ -178,10 +322,10 @@ def test_any_picture_gets_a_decision(height: int, width: int, low: int, spread: 
 
 
 def test_it_costs_little() -> None:
-    """2 ms per frame of 640 x 480 on the build machine; ten times that is something gone wrong."""
-    smear = drawn_smear()
-    assess(smear)
+    """3 ms per frame of 640 x 480 on the build machine; ten times that is something gone wrong."""
+    smear, reference = drawn_smear(), TestStain.reference()
+    assess(smear, None, reference)
     began = time.process_time()
     for _ in range(20):
-        assess(smear)
-    assert (time.process_time() - began) / 20 < 0.020
+        assess(smear, None, reference)
+    assert (time.process_time() - began) / 20 < 0.030
