@@ -32,7 +32,9 @@ name = "slide-7"
 enabled = true
 port = {port}
 """
-STOPS_WITHIN_S = 5.0
+STOPS_WITHIN_S = 10.0
+"""What the unit allows; it takes 3 s on an idle machine."""
+STARTS_WITHIN_S = 180.0
 
 
 @pytest.fixture
@@ -81,7 +83,7 @@ def test_a_service_from_start_to_stop(service, mosquitto, tmp_path):
 
     with Mosquitto(mosquitto, tmp_path / "broker") as broker:
         process, manager, url = service(broker.url)
-        assert wait_until(lambda: hears("READY=1"), 60)
+        assert wait_until(lambda: hears("READY=1"), STARTS_WITHIN_S)
         assert wait_until(lambda: hears("WATCHDOG=1", times=5), 60)
         assert "EXTEND_TIMEOUT_USEC=1800000000" in heard[: heard.index("READY=1")]
         assert any(line.startswith("STATUS=screening slide-7 from sim") for line in heard)
@@ -103,7 +105,7 @@ def test_a_service_from_start_to_stop(service, mosquitto, tmp_path):
 
 def test_a_service_whose_broker_is_gone_stops_in_time_too(service):
     process, manager, url = service("mqtt://127.0.0.1:1")
-    assert wait_until(lambda: "READY=1" in manager.heard(), 60)
+    assert wait_until(lambda: "READY=1" in manager.heard(), STARTS_WITHIN_S)
     answer = ask(url, "/readyz")
     assert answer.status == 200  # it screens, and results wait
     assert "results wait in the outbox" in answer.json["notes"][0]
