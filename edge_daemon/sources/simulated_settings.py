@@ -47,6 +47,15 @@ class SimulatedSettings:
     cells: str = ""
     backgrounds: str = ""
     split: Split = "all"
+    tear: float = 0.0
+    freeze: int = 0
+    unplug: int = 0
+    outage: float = 3.0
+
+    @property
+    def has_camera_faults(self) -> bool:
+        """The camera fails, and not only the slide, the stage and the optics."""
+        return bool(self.tear or self.freeze or self.unplug)
 
     @property
     def real_pixels(self) -> bool:
@@ -74,6 +83,10 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "defects": (0.0, 1.0),
     "fps": (0.0, 1000.0),
     "visible": (0.05, 1.0),
+    "tear": (0.0, 1.0),
+    "freeze": (0, 1_000),
+    "unplug": (0, 1_000),
+    "outage": (0.1, 3_600.0),
 }
 
 _CHOICES: dict[str, tuple[str, ...]] = {

@@ -41,8 +41,13 @@ def test_cameras_are_named_in_three_ways(spec: str) -> None:
 
 
 def test_settings_of_a_camera_stand_behind_a_question_mark() -> None:
-    source = open_source("camera://0?width=1280&back_pressure=every_frame&frame_timeout_s=2.5")
+    source = open_source(
+        "camera://0?width=1280&back_pressure=every_frame&frame_timeout_s=2.5&frozen_after_s=off"
+        "&exposure_us=8000&gain=1.5&white_balance_k=5200"
+    )
     assert isinstance(source, CameraSource)
+    assert source.settings.frozen_after_s is None
+    assert source.settings.exposure_us == 8000
     assert source.settings.width == 1280
     assert source.settings.back_pressure is BackPressure.EVERY_FRAME
     assert source.settings.frame_timeout_s == 2.5
@@ -51,10 +56,13 @@ def test_settings_of_a_camera_stand_behind_a_question_mark() -> None:
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ("", "no source given: give a file, a folder, camera://"),
-        ("rtsp://10.0.0.1/a", r"sources of kind rtsp:// are unknown: give a file"),
+        ("", "no source given: give a file, a folder, file://"),
+        ("http://u:secret@h/a", r"^http://h/a: sources of kind http:// are unknown: give a file"),
         ("/no/such/slide", "/no/such/slide: there is no such file or folder: check the path"),
         ("camera://0?widht=1280", "setting 'widht': .*known settings are width, height"),
+        ("camera://0?widht=1280", "did you mean width"),
+        ("camera://0?width=16&width=17", "setting 'width' is given twice: keep one"),
+        ("camera://0?exposure_us=0", "setting 'exposure_us': .*greater than 0"),
         ("camera://0?width=wide", "setting 'width': .*valid integer"),
         ("camera://0?back_pressure=some", "setting 'back_pressure': .*'every_frame' or 'latest'"),
     ],
