@@ -31,7 +31,7 @@ class LiveSettings(BaseModel):
     failed_reads: int = Field(default=5, ge=1, description="so many in a row: it has stopped")
     reopen: bool = Field(default=True, description="open it again when it has stopped")
     reopen_min_s: float = Field(default=0.25, gt=0, description="wait before the first attempt")
-    reopen_max_s: float = Field(default=2.0, gt=0, description="longest wait between attempts")
+    reopen_max_s: float = Field(default=1.0, gt=0, description="longest wait between attempts")
 
 
 @dataclass(frozen=True, eq=False)

@@ -162,7 +162,7 @@ class Reader:
         settings = self._settings
         alive, torn = LivenessWatch(settings.frozen_after_s), TornWatch()
         pace = Pace(device.fps)
-        good_in_a_row = failed = 0
+        good_in_a_row = bad_in_a_row = failed = 0
         proven, good_s = False, time.monotonic()
         while self._wanted():
             began_s = time.monotonic()
@@ -183,6 +183,7 @@ class Reader:
                     f"the camera has shown the same picture for {frozen_s:.1f} s, it is frozen"
                 )
             good_in_a_row = 0 if flaw else good_in_a_row + 1
+            bad_in_a_row = bad_in_a_row + 1 if flaw else 0
             if not proven and good_in_a_row >= _PROOF and alive.changes:
                 proven = True
                 if self._wanted():
@@ -197,7 +198,12 @@ class Reader:
                     f"{failed} reads in a row gave no picture, the camera has stopped"
                 )
             elif now_s - good_s >= settings.frame_timeout_s:
-                raise SourceError(f"no good picture for {now_s - good_s:.1f} s ({flaw})")
+                waited = f"{now_s - good_s:.1f} s"
+                raise SourceError(
+                    f"no frame for {waited}, the camera has stopped"
+                    if failed == bad_in_a_row
+                    else f"no good picture for {waited} ({flaw})"
+                )
             changed = pace.read(now_s - began_s)
             if changed is not None and self._wanted():
                 self._listener.reader_pace(*changed)

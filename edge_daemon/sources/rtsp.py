@@ -55,7 +55,7 @@ def open_rtsp(request: SourceRequest, open_capture: OpenCapture | None = None) -
         um_per_px=request.um_per_px,
         stop=request.stop,
         on_event=request.on_event,
-        hidden=(address, *secrets),
+        hidden=(*((address,) if address != name else ()), *secrets),
     )
 
 

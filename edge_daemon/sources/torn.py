@@ -66,8 +66,8 @@ class TornWatch:
 
     def __init__(self) -> None:
         self._before: deque[RowPrints] = deque(maxlen=_REMEMBERED)
-        self._seam_row: int | None = None
-        self._seam_stayed = 0
+        self._seams: dict[int, int] = {}
+        """Row -> in how many pictures running."""
 
     def look(self, picture: Pixels, prints: RowPrints) -> str | None:
         """What is torn about the picture, or None.
@@ -99,24 +99,23 @@ class TornWatch:
         return False
 
     def _new_seam(self, picture: Pixels) -> int | None:
-        row = seam_row(picture)
-        stays = row is not None and self._seam_row is not None and abs(row - self._seam_row) <= 1
-        self._seam_stayed = self._seam_stayed + 1 if stays else 0
-        self._seam_row = row
-        return None if self._seam_stayed >= _PART_OF_THE_PICTURE else row
+        before = self._seams
+        self._seams = {
+            row: 1 + max(before.get(near, 0) for near in (row - 1, row, row + 1))
+            for row in seam_rows(picture)
+        }
+        new = (row for row, times in self._seams.items() if times <= _PART_OF_THE_PICTURE)
+        return next(new, None)
 
 
-def seam_row(picture: Pixels) -> int | None:
-    """The row below which another picture begins, or None.
+def seam_rows(picture: Pixels) -> list[int]:
+    """The rows at which another picture seems to begin.
 
     Args:
         picture: RGB uint8 ``[height, width, 3]``.
     """
-    ratios = _seam_ratios(picture)
-    if not ratios.size:
-        return None
-    row = int(ratios.argmax())
-    return row + _EDGE_ROWS + 1 if ratios[row] > _SEAM_RATIO else None
+    rows = np.flatnonzero(_seam_ratios(picture) > _SEAM_RATIO) + _EDGE_ROWS + 1
+    return [int(row) for row in rows]
 
 
 def _seam_ratios(picture: Pixels) -> npt.NDArray[np.float64]:

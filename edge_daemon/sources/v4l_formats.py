@@ -61,8 +61,8 @@ def _sizes(file: int, code: bytes, ioctl: Ioctl) -> Iterator[str]:
             ioctl(file, _ENUM_SIZE, asked)
         except OSError:
             return
-        _, _, kind, width, height, *more = _SIZE.unpack(asked)
-        if kind != _DISCRETE:  # smallest and largest width and step, then height
-            yield f"{width}x{more[1]} to {height}x{more[2]}"
+        _, _, kind, *numbers = _SIZE.unpack(asked)
+        if kind != _DISCRETE:  # least, most and step of the width, then of the height
+            yield f"{numbers[0]}x{numbers[3]} to {numbers[1]}x{numbers[4]}"
             return
-        yield f"{width}x{height}"
+        yield f"{numbers[0]}x{numbers[1]}"

@@ -66,7 +66,9 @@ def test_help_answers_in_under_half_a_second():
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
 
 
-@pytest.mark.parametrize("command", ["run", "replay", "classify", "check", "bench", "demo"])
+@pytest.mark.parametrize(
+    "command", ["run", "replay", "classify", "check", "sources", "bench", "demo"]
+)
 def test_every_command_has_help(command):
     result = leuko_edge(command, "--help")
     assert result.returncode == 0

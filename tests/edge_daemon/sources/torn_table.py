@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from edge_daemon.sources.base import Pixels
-from edge_daemon.sources.torn import TornWatch, row_prints, seam_row
+from edge_daemon.sources.torn import TornWatch, row_prints, seam_rows
 
 _DATA = Path(os.environ.get("LEUKO_DATA", Path(__file__).parents[4] / "shared" / "data"))
 _QUALITIES = (90, 60, 40, 20)
@@ -75,7 +75,7 @@ def main() -> None:
         for name, picture in versions(read(path)):
             found = alarms.setdefault(name, [])
             if is_torn(picture):
-                found.append(f"{path.relative_to(_DATA)} row {seam_row(picture)}")
+                found.append(f"{path.relative_to(_DATA)} rows {seam_rows(picture)}")
     print(f"false alarms on {len(paths)} frames")
     for name, found in alarms.items():
         print(f"  {name:<20} {len(found)}  {', '.join(found[:4])}")
