@@ -7,6 +7,7 @@ imported only here. Names of features are those of the GenICam Standard Features
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,12 +34,15 @@ _TIMEOUT = "TimeoutException"
 _TO_RGB: dict[str, int | None] = {
     "RGB8": None,
     "BGR8": cv2.COLOR_BGR2RGB,
+    "RGBa8": cv2.COLOR_RGBA2RGB,
+    "BGRa8": cv2.COLOR_BGRA2RGB,
     "Mono8": cv2.COLOR_GRAY2RGB,
     "BayerRG8": cv2.COLOR_BayerBG2RGB,
     "BayerBG8": cv2.COLOR_BayerRG2RGB,
     "BayerGR8": cv2.COLOR_BayerGB2RGB,
     "BayerGB8": cv2.COLOR_BayerGR2RGB,
 }
+_CHANNELS = {"RGB8": 3, "BGR8": 3, "RGBa8": 4, "BGRa8": 4}
 
 
 class GenicamSettings(LiveSettings):
@@ -114,6 +118,8 @@ def load_library() -> Library:
         raise SourceError(
             f"genicam:// needs the library harvesters ({error}): pip install 'leukoedge[genicam]'"
         ) from None
+    # It logs what it raises, with a traceback: the operator gets one line from us instead.
+    logging.getLogger("harvesters.core").setLevel(logging.CRITICAL)
     return Library(Harvester, Callback)
 
 
@@ -188,7 +194,7 @@ class GenicamDevice(Device):
             components = buffer.payload.components
             if not components:
                 return Shot(None, "the camera sent no picture: set pixel_format")
-            return self._shot(components[0], buffer.timestamp_ns / _NS_PER_MS)
+            return self._shot(components[0], _driver_ms(buffer))
 
     def is_plugged_in(self) -> bool:
         """Nobody can tell without asking the producer, which may hang."""
@@ -206,8 +212,14 @@ class GenicamDevice(Device):
     def _find(self, serial: str, cti: str) -> Any:
         if not Path(cti).is_file():
             raise SourceError(f"{self._name}: there is no producer {cti}: give cti=/path/to/it.cti")
-        self._harvester.add_file(cti, check_existence=True, check_validity=True)
-        self._harvester.update()
+        try:
+            self._harvester.add_file(cti, check_existence=True, check_validity=True)
+            self._harvester.update()
+        except Exception as error:  # noqa: BLE001 genicam's exceptions exist only where it does
+            raise SourceError(
+                f"{self._name}: the producer {cti} does not work ({_text(error)}): install the "
+                "camera maker's for this machine"
+            ) from None
         found = [info.serial_number for info in self._harvester.device_info_list]
         if serial not in found:
             there = f"connected are {', '.join(map(str, found))}" if found else "none is connected"
@@ -271,9 +283,9 @@ class GenicamDevice(Device):
         return SourceError(f"{self._name}: the camera has no {feature}: leave {setting} out")
 
     def _refuses(self, setting: str, value: str, error: Exception) -> SourceError:
-        text = " ".join(str(error).split())
         return SourceError(
-            f"{self._name}: the camera refuses {setting}={value} ({text}): set a value in its range"
+            f"{self._name}: the camera refuses {setting}={value} ({_text(error)}): set a value in "
+            "its range"
         )
 
     def _description_now(self) -> list[str]:
@@ -305,13 +317,24 @@ class GenicamDevice(Device):
                 f"pictures in {pixel_format} are not read: set pixel_format to one of "
                 f"{', '.join(_TO_RGB)} that the camera has",
             )
-        channels = 3 if pixel_format in ("RGB8", "BGR8") else 1
+        channels = _CHANNELS.get(pixel_format, 1)
         data = np.asarray(component.data)
         size = int(component.height) * int(component.width) * channels
         if data.dtype != np.uint8 or data.size < size:
             return Shot(None, "the camera sent less than a picture (torn): check cable and network")
         shape = (int(component.height), int(component.width), channels)
         return Shot(_rgb(data[:size].reshape(shape), pixel_format), driver_ms=driver_ms)
+
+
+def _driver_ms(buffer: Any) -> float:
+    try:
+        return float(buffer.timestamp_ns) / _NS_PER_MS
+    except Exception:  # noqa: BLE001 many producers have no time stamps, and raise
+        return 0.0
+
+
+def _text(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _rgb(raw: npt.NDArray[np.uint8], pixel_format: str) -> Pixels:

@@ -29,7 +29,7 @@ _LOOK_EVERY_S = 0.05
 _JOIN_S = 1.0
 _LIVED_WELL_S = 10.0
 """A camera that comes and goes faster than this is not opened again ever more often."""
-_MOST_HANGING = 5
+_MOST_HANGING = 10
 _ADVICE = "check its cable and power"
 
 log = logging.getLogger(__name__)
@@ -85,6 +85,7 @@ class LiveCamera:
         self._slow: str | None = None
         self._lost_at_s: float | None = None
         self._lives_since_s = 0.0
+        self._attempt = ""
         self._took = ""
         self._shape: tuple[int, ...] | None = None
         self._reader: Reader | None = None
@@ -198,7 +199,9 @@ class LiveCamera:
                 return
             hanging.append(reader)
             if self._trouble is not None:  # told before; it is still so
-                log.info("%s", what)
+                if str(what) != self._attempt:
+                    log.info("%s", what)
+                self._attempt = str(what)
             elif not self._lose(str(what)):
                 return
             elif time.monotonic() - self._lives_since_s > _LIVED_WELL_S:

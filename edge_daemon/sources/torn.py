@@ -40,6 +40,8 @@ _NEARLY_BLACK, _NEARLY_WHITE = 8, 247
 _SEAM_RATIO = 3.0
 _SEAM_FLOOR = 0.5
 """Grey levels: below such steps there is nothing to see, and nothing to compare with."""
+_PARTS, _PARTS_WITH_SEAM, _PART_RATIO = 8, 3, 1.5
+"""Of the width: so many parts of eight must show the seam. Where glass meets glass, none does."""
 _AROUND = (1, 2, 3, 8, 16)
 """Rows on both sides of a seam; 8 and 16 are where JPEG's blocks meet if they meet at the seam."""
 _EDGE_ROWS = 4
@@ -114,22 +116,32 @@ def seam_rows(picture: Pixels) -> list[int]:
     Args:
         picture: RGB uint8 ``[height, width, 3]``.
     """
-    rows = np.flatnonzero(_seam_ratios(picture) > _SEAM_RATIO) + _EDGE_ROWS + 1
-    return [int(row) for row in rows]
-
-
-def _seam_ratios(picture: Pixels) -> npt.NDArray[np.float64]:
-    """Mean step between rows, against the largest of the steps around it."""
     green = np.ascontiguousarray(picture[:, ::_COLUMN_STEP, 1])
     if len(green) < 4 * _EDGE_ROWS:
-        return np.empty(0)
-    steps = cv2.reduce(cv2.absdiff(green[1:], green[:-1]), 1, cv2.REDUCE_AVG, dtype=cv2.CV_64F)
+        return []
+    steps = np.asarray(cv2.absdiff(green[1:], green[:-1]), np.uint8)
+    mean = np.asarray(cv2.reduce(steps, 1, cv2.REDUCE_AVG, dtype=cv2.CV_64F), np.float64)
+    found = np.flatnonzero(_above_around(mean)[_EDGE_ROWS:-_EDGE_ROWS, 0] > _SEAM_RATIO)
+    return [row + 1 for row in (found + _EDGE_ROWS).tolist() if _is_wide(steps, row)]
+
+
+def _above_around(steps: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Steps between rows against the largest of those around each, ``[rows, columns]``."""
     reach = min(_AROUND[-1], len(steps) - 1)
-    padded = np.pad(steps[:, 0], reach, mode="reflect")
+    padded = np.pad(steps, ((reach, reach), (0, 0)), mode="reflect")
     shifts = [sign * by for by in _AROUND if by <= reach for sign in (-1, 1)]
     around = np.max([padded[reach + by : reach + by + len(steps)] for by in shifts], axis=0)
-    ratios = steps[:, 0] / (around + _SEAM_FLOOR)
-    return np.asarray(ratios[_EDGE_ROWS:-_EDGE_ROWS], np.float64)
+    return np.asarray(steps / (around + _SEAM_FLOOR))
+
+
+def _is_wide(steps: npt.NDArray[np.uint8], row: int) -> bool:
+    """Not the sharp edge of one thing, such as dust on the sensor or a word that is drawn."""
+    reach = 2 * _AROUND[-1]
+    near = steps[max(0, row - reach) : row + reach + 1]
+    parts = np.array_split(near, _PARTS, axis=1)
+    means = np.stack([part.mean(axis=1) for part in parts if part.size], axis=1)
+    ratios = _above_around(means)[min(row, reach)]
+    return bool((ratios > _PART_RATIO).sum() >= _PARTS_WITH_SEAM)
 
 
 def _is_unfilled(picture: Pixels) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -218,3 +220,21 @@ def test_the_daemon_does_not_know_torch(tiny_bundle, frames):
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     result = subprocess.run([sys.executable, "-c", code], env=environment, check=False)
     assert result.returncode == 0
+
+
+def test_a_replay_of_what_has_no_end_is_stopped_by_a_signal(tiny_bundle, frames, tmp_path):
+    """What lies in a watched folder is analysed, and what was found is printed."""
+    out = tmp_path / "results.jsonl"
+    command = [sys.executable, "-m", "edge_daemon.cli", "replay", f"watch://{frames}?settle_s=0"]
+    command += ["--bundle", str(tiny_bundle), "--out", str(out)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        until_s = time.monotonic() + 60
+        while not (out.exists() and out.read_text().count("\n") >= len(list(frames.iterdir()))):
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < until_s
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert "insufficient" in said

@@ -163,7 +163,7 @@ def test_pictures_in_a_format_that_is_not_read(opened: Open, world: FakeGenicam)
     with opened(f"{QUICK}&reopen=false") as source:
         first = next(iter(source))
     assert isinstance(first, UnreadableFrame)
-    assert "set pixel_format to one of RGB8, BGR8, Mono8" in first.reason
+    assert "set pixel_format to one of RGB8, BGR8, RGBa8" in first.reason
 
 
 def test_another_serial_number(opened: Open) -> None:
@@ -197,3 +197,24 @@ def test_a_producer_that_is_not_there(world: FakeGenicam) -> None:
     source = open_genicam(SourceRequest(f"genicam://{rest}", rest), world.library())
     with pytest.raises(SourceError, match=r"there is no producer /no/such.cti: give cti="), source:
         pass
+
+
+@pytest.mark.hardware
+def test_the_library_itself_with_the_producer_that_comes_with_it() -> None:
+    """Runs where `leukoedge[genicam]` is installed: its package brings three virtual cameras."""
+    package = pytest.importorskip("genicam")
+    pytest.importorskip("harvesters")
+    cti = Path(package.__file__).parent / "viky.cti"
+    if not cti.exists():
+        pytest.skip("this build of genicam has no virtual producer")
+    address = f"genicam://1?cti={cti}&width=320&pixel_format=Mono8&frozen_after_s=off"
+    with open_source(address) as source:
+        frames = [frame for frame in islice(source, 5) if isinstance(frame, Frame)]
+        assert "320 x 400, 20 fps, Mono8, no exposure, no gain" in str(
+            getattr(source, "description", "")
+        )
+    assert [frame.pixels.shape for frame in frames] == [(400, 320, 3)] * 5
+    with pytest.raises(SourceError, match="connected are 0, 1, 2"):
+        open_source(f"genicam://9?cti={cti}").__enter__()
+    with pytest.raises(SourceError, match="the camera has no Gain: leave gain out"):
+        open_source(f"genicam://0?cti={cti}&gain=3").__enter__()

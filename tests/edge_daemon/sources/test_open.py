@@ -5,13 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from edge_daemon.errors import SourceError
 from edge_daemon.sources.backpressure import BackPressure
-from edge_daemon.sources.camera import CameraSource
+from edge_daemon.sources.camera import CameraSettings, CameraSource
+from edge_daemon.sources.device import LiveSettings
+from edge_daemon.sources.genicam import GenicamSettings
+from edge_daemon.sources.gstreamer import CsiSettings
 from edge_daemon.sources.images import ImageSource
-from edge_daemon.sources.open import open_source
+from edge_daemon.sources.open import SCHEMES, open_source
+from edge_daemon.sources.rtsp import RtspSettings
 from edge_daemon.sources.video import VideoSource
+from edge_daemon.sources.watched_folder import WatchSettings
 from tests.edge_daemon.sources.pictures import speckled, written
 
 
@@ -83,3 +89,13 @@ def test_a_file_of_another_kind(tmp_path: Path) -> None:
     path.touch()
     with pytest.raises(SourceError, match=r"neither a picture nor a video by its name \(\.txt\)"):
         open_source(str(path))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [LiveSettings, CameraSettings, CsiSettings, RtspSettings, GenicamSettings, WatchSettings],
+)
+def test_every_setting_and_every_kind_is_documented(settings: type[BaseModel]) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "sources.md").read_text("utf-8")
+    assert [name for name in settings.model_fields if f"`{name}`" not in text] == []
+    assert [kind for kind in SCHEMES if f"{kind}://" not in text and kind != "file"] == []

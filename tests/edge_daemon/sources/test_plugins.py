@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 import textwrap
 from collections.abc import Callable
@@ -77,6 +78,16 @@ def test_a_scheme_of_another_package_is_opened(install: Install, slide: Path) ->
         frames = [frame for frame in source if isinstance(frame, Frame)]
     assert len(frames) == 3
     assert frames[0].um_per_px == 0.2
+
+
+def test_the_example_of_the_documentation_works(install: Install, slide: Path) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "sources.md").read_text("utf-8")
+    (example,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    install("scanner", example)
+    with open_source(f"scanner://{slide}") as source:
+        assert len(list(source)) == 3
+    with pytest.raises(SourceError, match="there is no such export"):
+        open_source("scanner:///no/such")
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,8 @@ def camera() -> Iterator[RtspCamera]:
         yield camera
 
 
-def address(camera: RtspCamera, secret: str = "pass%25word") -> str:
-    return f"rtsp://lab:{secret}@127.0.0.1:{camera.port}/live?channel=1234#{QUICK}"
+def address(camera: RtspCamera, word: str = "pass%25word") -> str:
+    return f"rtsp://lab:{word}@127.0.0.1:{camera.port}/live?channel=1234#{QUICK}"
 
 
 class TestNetworkCameraKeepsTheContract(SourceContract):

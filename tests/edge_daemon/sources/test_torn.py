@@ -92,6 +92,13 @@ def test_a_seam_elsewhere_is_noticed_in_spite_of_a_border() -> None:
     assert look(*framed)[-1] is not None
 
 
+def test_the_sharp_edge_of_one_thing_is_no_seam() -> None:
+    """A word that the camera draws, dust on the sensor; without noise nothing else has an edge."""
+    smooth = np.full((HEIGHT, WIDTH, 3), 200, np.uint8)
+    smooth[80:100, 40:90] = 20
+    assert look(smooth) == [None]
+
+
 @pytest.mark.parametrize("size", [(8, 8), (1, 5), (16, 1), (40, 3)])
 def test_a_picture_too_small_to_tell(size: tuple[int, int]) -> None:
     picture = np.random.default_rng(0).integers(60, 200, (*size, 3), dtype=np.uint8)
