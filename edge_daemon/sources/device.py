@@ -24,6 +24,9 @@ class LiveSettings(BaseModel):
     frame_timeout_s: float = Field(
         default=1.5, gt=0, description="without a good picture for so long, it has stopped"
     )
+    first_frame_timeout_s: float = Field(
+        default=4.0, gt=0, description="the same for the first picture after opening"
+    )
     frozen_after_s: Annotated[float | None, Off] = Field(
         default=1.5, gt=0, description="the same picture for so long; off: never"
     )

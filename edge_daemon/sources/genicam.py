@@ -145,7 +145,9 @@ class GenicamDevice(Device):
             SourceError: the producer or camera is absent, or a setting is not taken.
         """
         self._name = name
-        self._timeout_s = 0.9 * settings.frame_timeout_s  # before the watch takes it for hung
+        # Before the watch takes it for hung; cameras take their time for the first picture.
+        self._timeout_s = 0.9 * settings.first_frame_timeout_s
+        self._next_timeout_s = 0.9 * settings.frame_timeout_s
         self._harvester = library.new_harvester()
         self._camera: Any = None
         self._fps = settings.fps
@@ -188,6 +190,7 @@ class GenicamDevice(Device):
                     f"no frame for {self._timeout_s:g} s, the camera has stopped"
                 ) from None
             raise
+        self._timeout_s = self._next_timeout_s
         if buffer is None:
             return Shot(None, "a picture came without its data (torn): check cable and network")
         with buffer:

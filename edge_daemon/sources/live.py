@@ -231,7 +231,7 @@ class LiveCamera:
             if reader.opened.is_set() and not self._ready.is_set():
                 self._opened(reader)
             if reader.opened.is_set():
-                limit_s = self._live.frame_timeout_s
+                limit_s = reader.limit_s
             if reader.waits_for_s(time.monotonic()) >= limit_s:
                 return self._hangs(reader, limit_s)
         if reader.opened.is_set() and not self._ready.is_set():

@@ -101,6 +101,8 @@ class Reader:
         self.shape = shape
         self.device: Device | None = None
         self.opened = threading.Event()
+        self.limit_s = settings.first_frame_timeout_s
+        """How long it may wait for the driver, once it is open."""
         self.ended = threading.Event()
         self.error: Exception | None = None
         self.cannot_open = False
@@ -192,12 +194,13 @@ class Reader:
             if handed_out and not self._intake.put(self._captured(shot, flaw, at), self._wanted):
                 return
             if flaw is None:
+                self.limit_s = settings.frame_timeout_s
                 good_s = time.monotonic()  # later than now_s where the pipeline made it wait
             elif failed >= settings.failed_reads:
                 raise SourceError(
                     f"{failed} reads in a row gave no picture, the camera has stopped"
                 )
-            elif now_s - good_s >= settings.frame_timeout_s:
+            elif now_s - good_s >= self.limit_s:
                 waited = f"{now_s - good_s:.1f} s"
                 raise SourceError(
                     f"no frame for {waited}, the camera has stopped"

@@ -21,7 +21,13 @@ from tests.edge_daemon.sources import fake_camera as fake
 from tests.edge_daemon.sources.contract import MakeSource, SourceContract
 from tests.edge_daemon.sources.fake_camera import FakeCamera
 
-QUICK = CameraSettings(open_timeout_s=30, frame_timeout_s=0.3, frozen_after_s=0.1, reopen=False)
+QUICK = CameraSettings(
+    open_timeout_s=30,
+    first_frame_timeout_s=0.3,
+    frame_timeout_s=0.3,
+    frozen_after_s=0.1,
+    reopen=False,
+)
 """Ends at the first trouble; how a camera is opened again is in test_live."""
 
 

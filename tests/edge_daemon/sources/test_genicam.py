@@ -23,7 +23,10 @@ from tests.edge_daemon.sources.events import Events, read_along
 from tests.edge_daemon.sources.fake_harvesters import HEIGHT, WIDTH, FakeGenicam, Node
 from tests.edge_daemon.sources.test_live import settle
 
-QUICK = "frame_timeout_s=0.4&reopen_min_s=0.02&reopen_max_s=0.1&back_pressure=every_frame"
+QUICK = (
+    "frame_timeout_s=0.4&first_frame_timeout_s=0.4"
+    "&reopen_min_s=0.02&reopen_max_s=0.1&back_pressure=every_frame"
+)
 
 Open = Callable[..., Source]
 

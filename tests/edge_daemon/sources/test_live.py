@@ -22,7 +22,12 @@ from tests.edge_daemon.sources.fake_camera import FakeCamera
 from tests.edge_daemon.sources.plugged import UsbPort
 
 QUICK = CameraSettings(
-    open_timeout_s=30, frame_timeout_s=0.3, frozen_after_s=0.15, reopen_min_s=0.02, reopen_max_s=0.1
+    open_timeout_s=30,
+    first_frame_timeout_s=5,
+    frame_timeout_s=0.3,
+    frozen_after_s=0.15,
+    reopen_min_s=0.02,
+    reopen_max_s=0.1,
 )
 
 
@@ -167,6 +172,9 @@ def test_another_camera_never_takes_its_place(
         settle(taken)
         port.unplug()
         events.wait_for("lost")
+        until_s = time.monotonic() + PATIENCE_S
+        while not losses(taken) and time.monotonic() < until_s:
+            time.sleep(0.005)  # the frame of the loss follows its line
         intruder = port.plug(serial="B2", node="video0")
         frames = len(taken)
         time.sleep(0.3)  # three attempts or more
@@ -239,6 +247,26 @@ def test_a_camera_of_another_size_is_not_the_one_that_was_lost(
     assert sizes == {(48, 64, 3)}
 
 
+def test_a_camera_may_take_its_time_for_the_first_picture(
+    port: UsbPort, events: Events, stop: threading.Event
+) -> None:
+    """Many stream only a second or two after they were opened, each time."""
+    camera = port.plug(FakeCamera(fake.lives, script=(starts_slowly,)))
+    with (
+        port.source(settings=QUICK, stop=stop, events=events) as source,
+        read_along(source) as taken,
+    ):
+        settle(taken)
+        stop.set()
+    assert camera.reads >= 5
+    assert events.kinds == ["opened"]
+
+
+def starts_slowly(camera: FakeCamera) -> tuple[bool, object]:
+    camera.released.wait(0.6)
+    return fake.lives(camera)
+
+
 def test_a_stop_ends_the_wait_for_a_camera_that_is_away(
     port: UsbPort, events: Events, stop: threading.Event
 ) -> None:
@@ -259,7 +287,7 @@ def test_a_driver_that_never_lets_go_is_not_opened_for_ever(
     port: UsbPort, events: Events, stop: threading.Event
 ) -> None:
     """Each attempt would cost a thread, and the camera stays held by the first."""
-    quick = QUICK.model_copy(update={"frame_timeout_s": 0.05})
+    quick = QUICK.model_copy(update={"frame_timeout_s": 0.05, "first_frame_timeout_s": 0.05})
     port.plug(FakeCamera(fake.blocks, script=(fake.lives,)))
     source = port.source(settings=quick, events=events)
     with (
