@@ -215,6 +215,14 @@ def show_config() -> None:
 
 
 @app.command()
+def sources() -> None:
+    """List the cameras that are plugged in, and the kinds of source that are known."""
+    from edge_daemon.commands import sources as command
+
+    command.list_sources(console())
+
+
+@app.command()
 def bench(
     source: Annotated[str, typer.Argument(help="What to screen, repeated as needed")] = "sim://",
     frames: Annotated[int, typer.Option(min=1, help="Frames to time")] = 200,

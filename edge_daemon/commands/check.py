@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -16,7 +17,7 @@ from edge_daemon.config import Config, load_config
 from edge_daemon.delivery.link import check_broker
 from edge_daemon.delivery.outbox import Outbox
 from edge_daemon.errors import CalibrationError, LeukoError, SourceError
-from edge_daemon.sources.base import Frame, Pixels
+from edge_daemon.sources.base import Frame, Pixels, description_of
 from edge_daemon.sources.open import open_source
 from edge_daemon.vision.quality import Quality, assess
 
@@ -53,15 +54,28 @@ def check(path: Path, console: Console) -> bool:
 def _source(config: Config) -> str:
     settings = config.source
     started = time.monotonic()
-    with open_source(settings.url, scan=settings.scan, um_per_px=settings.um_per_px) as source:
+    # A live source waits for as long as it takes: for a camera to come back, for a file to come.
+    stop = threading.Event()
+    patience = threading.Timer(_FIRST_FRAME_WITHIN_S, stop.set)
+    with (
+        ExitStack() as ends,
+        open_source(
+            settings.url, scan=settings.scan, um_per_px=settings.um_per_px, stop=stop
+        ) as source,
+    ):
+        ends.callback(patience.cancel)
+        patience.start()
         for captured in source:
             if isinstance(captured, Frame):
                 height, width = captured.pixels.shape[:2]
                 reason = _first_look(captured.pixels, config).reason
                 quality = "good to judge" if reason is None else reason
-                return f"{source.name}: {width}x{height}, first frame {quality}"
+                return f"{description_of(source)}: {width}x{height}, first frame {quality}"
             if time.monotonic() - started > _FIRST_FRAME_WITHIN_S:
                 break
+        trouble = getattr(source, "trouble", None)
+        if trouble:
+            raise SourceError(trouble)
         raise SourceError(f"{source.name} gives no readable frame; check camera, cable and path")
 
 

@@ -25,6 +25,7 @@ from rich.progress import (
 from edge_daemon.commands.delivery import Delivery
 from edge_daemon.commands.models import open_models, opened_second
 from edge_daemon.commands.output import open_lines, print_summary, write_picture
+from edge_daemon.commands.run import stop_on_signals
 from edge_daemon.contract.messages import FrameResult, SlideSummary
 from edge_daemon.contract.topics import name_from
 from edge_daemon.delivery.parcel import Origin
@@ -61,16 +62,18 @@ class ReplayRequest:
 
 
 def replay(request: ReplayRequest, console: Console) -> SlideSummary:
-    """Replay a source and print what was found.
+    """Replay a source and print what was found, up to its end or the first Ctrl-C.
 
     Raises:
+        KeyboardInterrupt: it was stopped; what was found until then is printed and stored.
         LeukoError: the source, bundle, engine, output file or outbox cannot be used; or results
             still wait in the outbox after ``deliver_within_s``.
     """
     with ExitStack() as stack:
         models = stack.enter_context(open_models(request.bundle, request.options))
+        stop = stack.enter_context(stop_on_signals())  # a camera and a watched folder have no end
         source = stack.enter_context(
-            open_source(request.source, scan=request.scan, um_per_px=request.um_per_px)
+            open_source(request.source, scan=request.scan, um_per_px=request.um_per_px, stop=stop)
         )
         lines = None if request.out is None else stack.enter_context(open_lines(request.out))
         origin = Origin(request.site, request.device, uuid.uuid4().hex, models.bundle.digest)
@@ -95,11 +98,15 @@ def replay(request: ReplayRequest, console: Console) -> SlideSummary:
                 if request.pictures is not None and isinstance(captured, Frame):
                     write_picture(request.pictures, annotate(captured.pixels, frame), frame.frame)
 
-            summary = screen(source, pipeline, session, reporter, second=second, on_frame=on_frame)
+            summary = screen(
+                source, pipeline, session, reporter, second=second, on_frame=on_frame, stop=stop
+            )
         spent_s = time.monotonic() - started
         print_summary(summary, spent_s, console)
         if delivery is not None:
             deliver_rest(delivery, request.deliver_within_s, console)
+        if stop.is_set():
+            raise KeyboardInterrupt
     return summary
 
 

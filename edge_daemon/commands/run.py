@@ -25,6 +25,7 @@ from edge_daemon.config import Config, load_config
 from edge_daemon.contract.base import StrictModel
 from edge_daemon.contract.messages import Command, CommandReply, FrameResult, SlideSummary
 from edge_daemon.delivery.link import Arrival
+from edge_daemon.delivery.mqtt import State
 from edge_daemon.delivery.parcel import Origin
 from edge_daemon.errors import ConfigError, LeukoError
 from edge_daemon.inference import Models
@@ -43,7 +44,7 @@ from edge_daemon.service.slides import Activity, SlideDefaults, SlideService, su
 from edge_daemon.service.systemd import Notifier
 from edge_daemon.slide_run import SlideRun
 from edge_daemon.slide_session import SlideSession, SlideSetup
-from edge_daemon.sources.base import Captured
+from edge_daemon.sources.base import Captured, LiveSource
 from edge_daemon.sources.open import open_source
 
 FLUSH_ON_EXIT_S = 2.0
@@ -76,8 +77,8 @@ def run(config: Config, console: Console, *, file: Path | None = None) -> None:
     progress = Progress(Notifier.from_environment())
     progress.starting("opening source, models and outbox", START_WITHIN_S)
     with ExitStack() as stack:
-        device = _Device(config, file, progress, stack)
         stop = stack.enter_context(stop_on_signals())
+        device = _Device(config, file, progress, stop, stack)
         log.info("%s with %s", device.source.name, device.models.description)
         started = time.monotonic()
         publisher = device.delivery.publisher
@@ -116,7 +117,12 @@ class _Device:
     """The parts of a running daemon, opened in ``stack`` and put together."""
 
     def __init__(
-        self, config: Config, file: Path | None, progress: Progress, stack: ExitStack
+        self,
+        config: Config,
+        file: Path | None,
+        progress: Progress,
+        stop: threading.Event,
+        stack: ExitStack,
     ) -> None:
         self._config = config
         self._file = file
@@ -136,8 +142,9 @@ class _Device:
         self.models, self._second = self._opened(chosen.bundle or self._store.active())
         stack.callback(self._close_networks)
         self.source = stack.enter_context(
-            open_source(source.url, scan=source.scan, um_per_px=source.um_per_px)
+            open_source(source.url, scan=source.scan, um_per_px=source.um_per_px, stop=stop)
         )
+        self._trouble: str | None = None
         self._origin = Origin(
             config.device.site, config.device.name, uuid.uuid4().hex, self.models.bundle.digest
         )
@@ -220,6 +227,12 @@ class _Device:
         activity = self.service.activity
         self.view.activity = activity
         self._progress.turn(_DOING[activity])
+        trouble = self.source.trouble if isinstance(self.source, LiveSource) else None
+        if trouble != self._trouble:  # a camera that is lost, or back: all who look must know
+            self._trouble = trouble
+            self.view.hold("camera", trouble)
+            state: State = "online" if trouble is None else "degraded"
+            self.delivery.publisher.set_state(state, None if trouble is None else trouble[:500])
 
     def _hand_in(self, arrival: Arrival) -> None:
         """A command that came over MQTT; its reply goes the same way, so nobody waits here."""

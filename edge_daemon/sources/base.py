@@ -8,11 +8,11 @@ because a frame that vanishes without an outcome is the worst failure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -108,3 +108,44 @@ class Source(Protocol):
         :class:`edge_daemon.errors.SourceError`, which also ends a source that stops too early
         (a camera that froze or was unplugged).
         """
+
+
+EventKind: TypeAlias = Literal["opened", "lost", "back", "slow", "steady"]
+
+
+@dataclass(frozen=True)
+class SourceEvent:
+    """Something that the operator must know of a source; ``line`` is one line that says it.
+
+    ``opened`` tells what the camera took of its settings. ``lost`` and ``back`` come in turns, as
+    do ``slow`` and ``steady``: one line when it happens, one when it is over.
+    """
+
+    at: datetime
+    kind: EventKind
+    line: str
+
+
+OnEvent: TypeAlias = Callable[[SourceEvent], None]
+"""Called from a thread of the source; it must not wait."""
+
+
+@runtime_checkable
+class LiveSource(Source, Protocol):
+    """A source that goes on through trouble, until it is told to stop: a camera, a watched folder.
+
+    Its iteration ends when the event that it was given as ``stop`` is set.
+    """
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong with it at the moment, in one line, or None."""
+
+    @property
+    def description(self) -> str:
+        """What it is and what it took of its settings, in one line."""
+
+
+def description_of(source: Source) -> str:
+    """What a source is, and its settings as it took them where it knows, in one line."""
+    return str(getattr(source, "description", source.name))

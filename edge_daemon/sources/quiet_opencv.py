@@ -12,5 +12,9 @@ import cv2
 def quiet_opencv() -> None:
     """Silence OpenCV's log and FFmpeg's, once in a process, unless the environment asks for it."""
     if "OPENCV_LOG_LEVEL" not in os.environ:
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        # Linux distributions' and JetPack's builds have the one or the other.
+        if hasattr(cv2.utils, "logging"):
+            cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        elif hasattr(cv2, "setLogLevel"):
+            cv2.setLogLevel(0)
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")

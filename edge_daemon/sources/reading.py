@@ -54,6 +54,15 @@ def read_picture(path: Path, rules: ReadingRules | None = None) -> Pixels:
         FrameReadError: one line with the path, what is wrong with it, and what to do.
     """
     rules = rules or ReadingRules()
+    return decode_picture(read_file(path, rules), str(path), rules)
+
+
+def read_file(path: Path, rules: ReadingRules) -> bytes:
+    """The bytes of a file that may be a picture.
+
+    Raises:
+        FrameReadError: it is no file, is larger than any picture may be, or cannot be read.
+    """
     limit_bytes = rules.max_pixels * _BYTES_PER_PIXEL_AT_MOST
     try:
         if not path.is_file():  # also: a pipe or device, on which a read would wait for ever
@@ -65,12 +74,11 @@ def read_picture(path: Path, rules: ReadingRules | None = None) -> Pixels:
                 f"{path}: the file has {size_bytes / 1e6:.0f} MB, more than any picture of "
                 f"{rules.max_pixels / 1e6:g} megapixels needs: cut it into fields"
             )
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise FrameReadError(
             f"{path}: cannot be read ({error.strerror or error}): check its permissions and disk"
         ) from None
-    return decode_picture(data, str(path), rules)
 
 
 def decode_picture(data: bytes, name: str, rules: ReadingRules | None = None) -> Pixels:

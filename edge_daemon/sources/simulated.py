@@ -35,6 +35,12 @@ What lies on the stage
     ``pitch=10``        distance of the micrometer's lines, um
     ``angle=0``         of the micrometer, degrees
 
+The camera (see :mod:`edge_daemon.sources.simulated_faults`)
+    ``tear=0``          share of frames whose lower half is left over from the frame before
+    ``freeze=0``        how often in a scan it shows the same picture for ``outage`` seconds
+    ``unplug=0``        how often in a scan it is away for ``outage`` seconds
+    ``outage=3``        seconds
+
 The truth
     ``visible=0.5``     a cell counts when some unspoilt frame shows at least this share of it
 
@@ -187,6 +193,10 @@ class SimulatedSource:
             return FrameTruth(index, empty_truth(), defect, stop)
         field = self.slide.field_truth(*stop.true_um, self.settings.width, self.settings.height)
         return FrameTruth(index, field, defect, stop)
+
+    def stop_at(self, index: int) -> Stop:
+        """Where the stage stood, truly and as reported, when a frame was taken."""
+        return self._raster.stops[index]
 
     def take_frame(self, index: int) -> Picture:
         """The picture of one stop, RGB uint8; the same however often and in whatever order."""

@@ -54,6 +54,15 @@ class SimulatedSettings:
     sweep: float = 0.0
     motion: float = 0.0
     cast: float = 0.0
+    tear: float = 0.0
+    freeze: int = 0
+    unplug: int = 0
+    outage: float = 3.0
+
+    @property
+    def has_camera_faults(self) -> bool:
+        """The camera fails, and not only the slide, the stage and the optics."""
+        return bool(self.tear or self.freeze or self.unplug)
 
     @property
     def real_pixels(self) -> bool:
@@ -86,6 +95,10 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "sweep": (0.0, 20.0),
     "motion": (0.0, 20.0),
     "cast": (0.0, 1.0),
+    "tear": (0.0, 1.0),
+    "freeze": (0, 1_000),
+    "unplug": (0, 1_000),
+    "outage": (0.1, 3_600.0),
 }
 
 _CHOICES: dict[str, tuple[str, ...]] = {

@@ -15,6 +15,16 @@ from edge_daemon.errors import SourceError
 
 
 @dataclass(frozen=True)
+class ListedCamera:
+    """A video device that gives pictures, as Linux tells of it."""
+
+    node: Path
+    name: str
+    """What its driver calls it; empty if it does not."""
+    serial: str | None
+
+
+@dataclass(frozen=True)
 class VideoDevices:
     """Where Linux shows its video devices; other folders than the system's are for tests."""
 
@@ -46,8 +56,37 @@ class VideoDevices:
             )
         return str(node)
 
+    def cameras(self) -> list[ListedCamera]:
+        """All that give pictures, in the order of their numbers; metadata nodes are left out."""
+        listed = [
+            ListedCamera(
+                self.dev / entry.name,
+                _text(entry / "name") or "",
+                self.serial_of(str(self.dev / entry.name)),
+            )
+            for entry in _entries(self.sysfs)
+            if _text(entry / "index") in ("0", None)
+        ]
+        return sorted(listed, key=lambda camera: (len(camera.node.name), camera.node.name))
+
+    def serial_of(self, node: str) -> str | None:
+        """The serial number of the camera behind a device node, or None if it has none."""
+        # `device` is the USB interface; the serial number stands one level above it.
+        return _text(self._in_sys(node) / "device" / ".." / "serial") or None
+
+    def name_of(self, node: str) -> str | None:
+        """What the driver calls the camera behind a device node."""
+        return _text(self._in_sys(node) / "name")
+
+    def with_serial(self, serial: str) -> set[Path]:
+        """The device nodes of the cameras that have this serial number."""
+        return {node.resolve() for node in (*self._in_by_id(serial), *self._in_sysfs(serial))}
+
+    def _in_sys(self, node: str) -> Path:
+        return self.sysfs / Path(node).resolve().name
+
     def _by_serial(self, serial: str) -> Path:
-        nodes = {node.resolve() for node in (*self._in_by_id(serial), *self._in_sysfs(serial))}
+        nodes = self.with_serial(serial)
         if not serial or not nodes:
             raise SourceError(
                 f"camera with serial number {serial!r}: it is not connected: {self._what_exists()}"
@@ -70,7 +109,6 @@ class VideoDevices:
         return [
             self.dev / entry.name
             for entry in _entries(self.sysfs)
-            # `device` is the USB interface; the serial number stands one level above it.
             if _text(entry / "device" / ".." / "serial") == serial and _text(entry / "index") == "0"
         ]
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -66,7 +68,9 @@ def test_help_answers_in_under_half_a_second():
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
 
 
-@pytest.mark.parametrize("command", ["run", "replay", "classify", "check", "bench", "demo"])
+@pytest.mark.parametrize(
+    "command", ["run", "replay", "classify", "check", "sources", "bench", "demo"]
+)
 def test_every_command_has_help(command):
     result = leuko_edge(command, "--help")
     assert result.returncode == 0
@@ -229,3 +233,21 @@ def test_bench_times_every_precision_of_every_network_by_turns(tiny_bundle):
     assert "detector" in said.stderr
     assert "classifier" in said.stderr
     assert "1.00" in said.stderr
+
+
+def test_a_replay_of_what_has_no_end_is_stopped_by_a_signal(tiny_bundle, frames, tmp_path):
+    """What lies in a watched folder is analysed, and what was found is printed."""
+    out = tmp_path / "results.jsonl"
+    command = [sys.executable, "-m", "edge_daemon.cli", "replay", f"watch://{frames}?settle_s=0"]
+    command += ["--bundle", str(tiny_bundle), "--out", str(out)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        until_s = time.monotonic() + 60
+        while not (out.exists() and out.read_text().count("\n") >= len(list(frames.iterdir()))):
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < until_s
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert "insufficient" in said

@@ -21,7 +21,7 @@ ROOMS = {"edge_daemon", "trainer", "exporter", "deploy", "tests"}
 
 # Which optional groups of pyproject.toml each room may count on, beside the base.
 EXTRAS = {
-    "edge_daemon": ["demo", "jetson"],
+    "edge_daemon": ["demo", "jetson", "genicam"],
     "trainer": ["train"],
     "exporter": ["train", "export", "sign"],
     "tests": ["demo", "train", "export", "sign", "dev"],

@@ -14,6 +14,12 @@ from typing import Any, TypeAlias
 import cv2
 import numpy as np
 
+CONTROLS = {
+    *(cv2.CAP_PROP_EXPOSURE, cv2.CAP_PROP_AUTO_EXPOSURE, cv2.CAP_PROP_GAIN),
+    *(cv2.CAP_PROP_WB_TEMPERATURE, cv2.CAP_PROP_AUTO_WB),
+}
+"""What OpenCV hands to V4L2 as a control; -1 is what it reads where there is none."""
+
 Moment: TypeAlias = Callable[["FakeCamera"], tuple[bool, Any]]
 
 
@@ -32,6 +38,8 @@ class FakeCamera:
     released: threading.Event = field(default_factory=threading.Event)
     unplugged: threading.Event = field(default_factory=threading.Event)
     properties: dict[int, float] = field(default_factory=dict)
+    controls: dict[int, tuple[float, float, float]] = field(default_factory=dict)
+    """V4L2 controls that it has: property -> (value, least, most), in the camera's whole steps."""
     threads: set[int] = field(default_factory=set)
     last: Any = None
     driver_ms: float = 0.0
@@ -56,11 +64,27 @@ class FakeCamera:
             return self.height
         if prop == cv2.CAP_PROP_POS_MSEC:
             return self.driver_ms if self.stamps else 0.0
+        if prop in CONTROLS:
+            return self.controls[prop][0] if prop in self.controls else -1.0
         return self.properties.get(prop, 0.0)
 
     def set(self, prop: int, value: float) -> bool:
-        self.properties[prop] = value
+        if prop not in CONTROLS:
+            self.properties[prop] = value
+            return True
+        if prop not in self.controls or self._is_automatic(prop):
+            return False
+        _, least, most = self.controls[prop]
+        self.controls[prop] = (min(max(int(value), least), most), least, most)
         return True
+
+    def _is_automatic(self, prop: int) -> bool:
+        """Drivers refuse a value that the camera chooses itself."""
+        if prop == cv2.CAP_PROP_EXPOSURE:
+            return self.controls.get(cv2.CAP_PROP_AUTO_EXPOSURE, (1,))[0] != 1
+        if prop == cv2.CAP_PROP_WB_TEMPERATURE:
+            return self.controls.get(cv2.CAP_PROP_AUTO_WB, (0,))[0] != 0
+        return False
 
     def release(self) -> None:
         self.threads.add(threading.get_ident())
@@ -102,6 +126,13 @@ def tears(camera: FakeCamera) -> tuple[bool, Any]:
     ok, picture = lives(camera)
     half = camera.height // 2
     picture[half:] = camera.last[half:]
+    return ok, picture
+
+
+def is_not_filled(camera: FakeCamera) -> tuple[bool, Any]:
+    """The lower quarter is the green of a YUV buffer in which nothing has arrived."""
+    ok, picture = lives(camera)
+    picture[camera.height * 3 // 4 :] = (0, 135, 0)
     return ok, picture
 
 

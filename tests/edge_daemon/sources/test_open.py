@@ -5,13 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from edge_daemon.errors import SourceError
 from edge_daemon.sources.backpressure import BackPressure
-from edge_daemon.sources.camera import CameraSource
+from edge_daemon.sources.camera import CameraSettings, CameraSource
+from edge_daemon.sources.device import LiveSettings
+from edge_daemon.sources.genicam import GenicamSettings
+from edge_daemon.sources.gstreamer import CsiSettings
 from edge_daemon.sources.images import ImageSource
-from edge_daemon.sources.open import open_source
+from edge_daemon.sources.open import SCHEMES, open_source
+from edge_daemon.sources.rtsp import RtspSettings
 from edge_daemon.sources.video import VideoSource
+from edge_daemon.sources.watched_folder import WatchSettings
 from tests.edge_daemon.sources.pictures import speckled, written
 
 
@@ -41,8 +47,13 @@ def test_cameras_are_named_in_three_ways(spec: str) -> None:
 
 
 def test_settings_of_a_camera_stand_behind_a_question_mark() -> None:
-    source = open_source("camera://0?width=1280&back_pressure=every_frame&frame_timeout_s=2.5")
+    source = open_source(
+        "camera://0?width=1280&back_pressure=every_frame&frame_timeout_s=2.5&frozen_after_s=off"
+        "&exposure_us=8000&gain=1.5&white_balance_k=5200"
+    )
     assert isinstance(source, CameraSource)
+    assert source.settings.frozen_after_s is None
+    assert source.settings.exposure_us == 8000
     assert source.settings.width == 1280
     assert source.settings.back_pressure is BackPressure.EVERY_FRAME
     assert source.settings.frame_timeout_s == 2.5
@@ -51,10 +62,13 @@ def test_settings_of_a_camera_stand_behind_a_question_mark() -> None:
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ("", "no source given: give a file, a folder, camera://"),
-        ("rtsp://10.0.0.1/a", r"sources of kind rtsp:// are unknown: give a file"),
+        ("", "no source given: give a file, a folder, file://"),
+        ("http://u:secret@h/a", r"^http://h/a: sources of kind http:// are unknown: give a file"),
         ("/no/such/slide", "/no/such/slide: there is no such file or folder: check the path"),
         ("camera://0?widht=1280", "setting 'widht': .*known settings are width, height"),
+        ("camera://0?widht=1280", "did you mean width"),
+        ("camera://0?width=16&width=17", "setting 'width' is given twice: keep one"),
+        ("camera://0?exposure_us=0", "setting 'exposure_us': .*greater than 0"),
         ("camera://0?width=wide", "setting 'width': .*valid integer"),
         ("camera://0?back_pressure=some", "setting 'back_pressure': .*'every_frame' or 'latest'"),
     ],
@@ -75,3 +89,13 @@ def test_a_file_of_another_kind(tmp_path: Path) -> None:
     path.touch()
     with pytest.raises(SourceError, match=r"neither a picture nor a video by its name \(\.txt\)"):
         open_source(str(path))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [LiveSettings, CameraSettings, CsiSettings, RtspSettings, GenicamSettings, WatchSettings],
+)
+def test_every_setting_and_every_kind_is_documented(settings: type[BaseModel]) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "sources.md").read_text("utf-8")
+    assert [name for name in settings.model_fields if f"`{name}`" not in text] == []
+    assert [kind for kind in SCHEMES if f"{kind}://" not in text and kind != "file"] == []

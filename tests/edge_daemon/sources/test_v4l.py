@@ -8,6 +8,7 @@ import pytest
 
 from edge_daemon.errors import SourceError
 from edge_daemon.sources.v4l import VideoDevices
+from edge_daemon.sources.v4l_formats import formats_of
 
 
 @pytest.fixture
@@ -88,3 +89,55 @@ def test_what_is_not_there_is_said_with_what_is(
 def test_no_camera_at_all(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no camera is connected; plug one in"):
         VideoDevices(dev=tmp_path, sysfs=tmp_path).resolve("0")
+
+
+def test_cameras_are_listed_with_name_and_serial_number(devices: VideoDevices) -> None:
+    (devices.sysfs / "video0" / "name").write_text("Acme Scope\n")
+    listed = [(camera.node.name, camera.name, camera.serial) for camera in devices.cameras()]
+    assert listed == [("video0", "Acme Scope", "A-17"), ("video2", "", "B_17")]
+
+
+def test_where_linux_shows_no_cameras_none_are_listed(tmp_path: Path) -> None:
+    assert VideoDevices(dev=tmp_path, sysfs=tmp_path / "none").cameras() == []
+
+
+class FakeDriver:
+    """Answers VIDIOC_ENUM_FMT and VIDIOC_ENUM_FRAMESIZES as <linux/videodev2.h> lays them out."""
+
+    formats = (b"MJPG", b"YUYV")
+    sizes = ((1920, 1080), (640, 480))
+
+    def __call__(self, file: int, request: int, asked: bytearray) -> int:
+        index = int.from_bytes(asked[:4], "little")
+        if request == 0xC0405602:
+            assert len(asked) == 64
+            assert asked[4] == 1, "video capture"
+            if index >= len(self.formats):
+                raise OSError(22, "Invalid argument")
+            asked[44:48] = self.formats[index]
+            return 0
+        assert request == 0xC02C564A
+        assert len(asked) == 44
+        if bytes(asked[4:8]) == b"YUYV":  # any size within limits, in steps
+            asked[8:12] = (3).to_bytes(4, "little")
+            numbers = (64, 1280, 2, 48, 960, 2)
+            asked[12:36] = b"".join(number.to_bytes(4, "little") for number in numbers)
+            return 0
+        if index >= len(self.sizes):
+            raise OSError(22, "Invalid argument")
+        asked[8:12] = (1).to_bytes(4, "little")
+        width, height = self.sizes[index]
+        asked[12:20] = width.to_bytes(4, "little") + height.to_bytes(4, "little")
+        return 0
+
+
+def test_formats_and_sizes_are_asked_of_the_driver(devices: VideoDevices) -> None:
+    assert formats_of(devices.dev / "video0", FakeDriver()) == {
+        "MJPG": ["1920x1080", "640x480"],
+        "YUYV": ["64x48 to 1280x960"],
+    }
+
+
+def test_what_is_no_camera_has_no_formats(devices: VideoDevices) -> None:
+    assert formats_of(devices.dev / "video0") == {}
+    assert formats_of(devices.dev / "none") == {}
