@@ -40,7 +40,7 @@ from edge_daemon.service.progress import Progress
 from edge_daemon.service.recordings import Recordings
 from edge_daemon.service.reload import reloaded
 from edge_daemon.service.shown import shown
-from edge_daemon.service.slides import Activity, SlideDefaults, SlideService, suspicious
+from edge_daemon.service.slides import SlideDefaults, SlideService, suspicious
 from edge_daemon.service.systemd import Notifier
 from edge_daemon.slide_run import SlideRun
 from edge_daemon.slide_session import SlideSession, SlideSetup
@@ -55,12 +55,6 @@ START_WITHIN_S = 1800.0
 
 COMMAND_WITHIN_S = 120.0
 """Longest that somebody on this machine waits for a command: activating a bundle builds engines."""
-
-_DOING: dict[Activity, str] = {
-    "idle": "waiting for a slide",
-    "screening": "screening a slide",
-    "paused": "paused",
-}
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +76,7 @@ def run(config: Config, console: Console, *, file: Path | None = None) -> None:
         log.info("%s with %s", device.source.name, device.models.description)
         started = time.monotonic()
         publisher = device.delivery.publisher
-        progress.ready(f"screening {device.source.name}")
+        progress.ready(f"looking at {device.source.name}")
         try:
             summary = device.service.run(stop)
         except LeukoError as error:
@@ -226,13 +220,17 @@ class _Device:
     def _on_turn(self) -> None:
         activity = self.service.activity
         self.view.activity = activity
-        self._progress.turn(_DOING[activity])
+        self._progress.turn(self._doing())
         trouble = self.source.trouble if isinstance(self.source, LiveSource) else None
         if trouble != self._trouble:  # a camera that is lost, or back: all who look must know
             self._trouble = trouble
             self.view.hold("camera", trouble)
             state: State = "online" if trouble is None else "degraded"
             self.delivery.publisher.set_state(state, None if trouble is None else trouble[:500])
+
+    def _doing(self) -> str:
+        slide, activity = self.service.slide, self.service.activity
+        return "waiting for a slide" if slide is None else f"{activity} {slide}"
 
     def _hand_in(self, arrival: Arrival) -> None:
         """A command that came over MQTT; its reply goes the same way, so nobody waits here."""

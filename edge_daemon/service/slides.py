@@ -142,6 +142,12 @@ class SlideService:
             )
 
     @property
+    def slide(self) -> str | None:
+        """Name of the slide under way; any thread may ask."""
+        run = self._run
+        return None if run is None else run.session.name
+
+    @property
     def activity(self) -> Activity:
         """What it does now; any thread may ask."""
         run = self._run

@@ -312,9 +312,9 @@ def test_a_command_is_carried_out_and_answered(server, desk):
 
 def test_a_command_without_arguments_needs_no_body_and_may_name_itself(server, desk):
     headers = {**JSON, "Idempotency-Key": "cd" * 16}
-    answer = ask(server.url, "/commands/slide-stop", "POST", None, headers)
+    answer = ask(server.url, "/commands/slide-finish", "POST", None, headers)
     assert answer.json["id"] == "cd" * 16
-    assert desk.done == [("slide-stop", {})]
+    assert desk.done == [("slide-finish", {})]
 
 
 def test_what_is_not_carried_out_says_why(server, desk):
@@ -459,9 +459,9 @@ def test_the_token_opens_by_header_and_by_address(device, desk):
             assert ask(server.url, f"{path}?token={TOKEN}").status != 401
         with Watcher(server.url, f"/preview?token={TOKEN}") as watcher:
             assert watcher.picture()
-        answer = ask(server.url, "/commands/slide-stop", "POST", "{}", JSON)
+        answer = ask(server.url, "/commands/slide-finish", "POST", "{}", JSON)
         assert (answer.status, desk.done) == (401, [])
-        answer = ask(server.url, "/commands/slide-stop", "POST", "{}", {**JSON, **bearer})
+        answer = ask(server.url, "/commands/slide-finish", "POST", "{}", {**JSON, **bearer})
         assert answer.status == 200
 
 
@@ -490,13 +490,13 @@ def test_no_token_is_logged(device, caplog):
 def test_without_a_token_pages_of_elsewhere_can_neither_read_nor_command(server, desk, headers):
     answer = ask(server.url, "/state", headers=headers)
     assert answer.status in (400, 403)
-    answer = ask(server.url, "/commands/slide-stop", "POST", "{}", {**JSON, **headers})
+    answer = ask(server.url, "/commands/slide-finish", "POST", "{}", {**JSON, **headers})
     assert answer.status in (400, 403)
     assert desk.done == []
 
 
 def test_its_own_page_may_command(server, desk):
-    answer = ask(server.url, "/commands/slide-stop", "POST", "{}", {**JSON, "Origin": server.url})
+    answer = ask(server.url, "/commands/slide-finish", "POST", "{}", {**JSON, "Origin": server.url})
     assert answer.status == 200
 
 
