@@ -44,9 +44,11 @@ help: ## list these targets
 demo: $(VENV)/.daemon ## run the daemon on a simulated slide and watch it over MQTT (no torch)
 	@$(BIN)/leuko-edge demo
 
+# Processes of the tests; a file stays in one of them.
+JOBS ?= 2
 .PHONY: test
 test: lint types imports mosquitto chromium strace systemd ## check everything, as CI does
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 SOAK ?= 100
 .PHONY: soak
