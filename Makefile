@@ -73,7 +73,7 @@ imports: $(VENV)/.dev ## who may know whom
 
 # A run that was interrupted goes on where it stood. Set BUNDLE_VERSION for another bundle.
 BUNDLE_NAME    ?= leukoedge
-BUNDLE_VERSION ?= 0.5.0
+BUNDLE_VERSION ?= 0.6.0
 LEUKO_DATA     ?= ../shared/data
 RUNS           ?= runs
 .PHONY: bundle

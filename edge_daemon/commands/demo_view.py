@@ -54,7 +54,8 @@ class DemoView:
                     if cell.unique_id is not None and cell.label is not None:
                         self._labels[cell.unique_id] = cell.label
             elif isinstance(message, SlideSummary):
-                self.summary = message
+                if self.summary is None or message.record > self.summary.record:
+                    self.summary = message  # what waited comes after what is newer
             elif isinstance(message, Status):
                 self.status = message.state
             elif received.jpeg is not None:

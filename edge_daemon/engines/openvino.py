@@ -87,4 +87,14 @@ def _spec(port: Any) -> TensorSpec:
         None if dimension.is_dynamic else dimension.get_length()
         for dimension in port.get_partial_shape()
     )
-    return TensorSpec(port.get_any_name(), np.dtype(port.get_element_type().to_dtype()), shape)
+    return TensorSpec(_name(port), np.dtype(port.get_element_type().to_dtype()), shape)
+
+
+def _name(port: Any) -> str:
+    """The name that the ONNX file gives it.
+
+    An answer that is cast on its way out has two names here, and which comes first is chance; read
+    back from the cache it is another one. The result's own node knows the right one.
+    """
+    name: str = port.get_node().get_friendly_name().partition("/sink_port_")[0]
+    return name if name in port.get_names() else str(port.get_any_name())

@@ -29,7 +29,8 @@ class Collected:
         if isinstance(received.message, FrameResult):
             self.frames.append(received.message)
         elif isinstance(received.message, SlideSummary):
-            self.summaries.append(received.message)
+            self.summaries.append(received.message)  # what waited comes after what is newer
+            self.summaries.sort(key=lambda summary: (summary.ts, summary.record))
         elif received.jpeg is not None:
             self.pictures += 1
 

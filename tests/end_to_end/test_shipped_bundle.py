@@ -46,11 +46,12 @@ def test_every_network_passes_its_golden_set(engine, precision):
         assert models.description.startswith(models.bundle.label)
 
 
-def test_the_detector_runs_in_fewer_bits_and_the_classifier_does_not(models):
-    """What the gate let through: see the model card."""
+def test_what_the_gate_let_through(models):
+    """See the model card: the classifier in float16 was refused."""
     roles = models.bundle.manifest.roles
-    assert set(roles.detector.models) == {"fp32", "int8"}
-    assert set(roles.classifier.models) == {"fp32"}
+    assert set(roles.detector.models) == {"fp32", "fp16", "int8"}
+    assert set(roles.classifier.models) == {"fp32", "int8"}
+    assert set(roles.classifier.calibrations) == {"int8"}
 
 
 @pytest.fixture(scope="module")

@@ -378,7 +378,7 @@ class TestBundle:
         at_full_rate = [bound_s(network, device) for device in DEVICES]
         monkeypatch.setitem(CUDA_OPERATIONS, "int8", CUDA_OPERATIONS["int8"] // 2)
         for device, seconds in zip(DEVICES, at_full_rate, strict=True):
-            assert bound_s(network, device) < 1.02 * seconds
+            assert bound_s(network, device) < 1.03 * seconds
 
     def test_the_page_holds_every_device_and_fetches_nothing(self, tmp_path: Path) -> None:
         file = tmp_path / "roofline.html"

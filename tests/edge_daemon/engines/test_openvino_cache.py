@@ -7,10 +7,13 @@ import os
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from edge_daemon.contract.bundle import Bundle, load_bundle
 from edge_daemon.engines.base import Outputs
+from edge_daemon.engines.openvino import OpenVinoEngine
 from edge_daemon.engines.openvino_cache import compiled_folder, prune_compiled
 from edge_daemon.engines.options import EngineOptions
 from edge_daemon.engines.select import open_engine
@@ -91,3 +94,27 @@ def test_the_folder_is_the_users_own(bundle: Bundle, monkeypatch, tmp_path: Path
     monkeypatch.setenv("LEUKO_ENGINE_CACHE", os.fspath(tmp_path / "mine"))
     open_engine(bundle, "classifier", EngineOptions("openvino")).close()
     assert kept(tmp_path / "mine")
+
+
+@pytest.mark.parametrize("compiled", ["anew", "before"])
+def test_an_answer_that_is_cast_on_its_way_out_keeps_its_name(
+    tmp_path: Path, compiled: str
+) -> None:
+    """As float16 and INT8 graphs have it: OpenVINO then knows the answer by two names."""
+    file, keep_in = tmp_path / "cast.onnx", tmp_path / "kept"
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 4])
+    scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 4])
+    nodes = [
+        helper.make_node("Cast", ["image"], ["halved"], to=TensorProto.FLOAT16),
+        helper.make_node("Relu", ["halved"], ["a_name_that_comes_first"]),
+        helper.make_node("Cast", ["a_name_that_comes_first"], ["scores"], to=TensorProto.FLOAT),
+    ]
+    graph = helper.make_graph(nodes, "cast", [image], [scores])
+    opset = [helper.make_opsetid("", 20)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), file)
+    keep_in.mkdir()
+    for _ in range(2 if compiled == "before" else 1):
+        engine = OpenVinoEngine(file, "fp16", 1, exact_fp32=True, keep_in=keep_in)
+        (answer,) = engine.run({"image": np.ones((1, 4), np.float32)})
+        engine.close()
+        assert answer == "scores"

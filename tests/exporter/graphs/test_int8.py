@@ -47,7 +47,7 @@ class RenderedCells:
     def calibration_digest(self) -> str:
         return "cd" * 32
 
-    def measure(self, network: Network) -> Measured:
+    def measure(self, network: Network, *, recalibrate: bool = False) -> Measured:
         logits = network(self.pictures[:12])["logits"]
         called = np.flatnonzero(logits[:, 1] >= np.median(logits[:, 1]))
         return Measured({"rendered.auroc": 0.9}, frozenset(f"cell {i}" for i in called))
@@ -60,7 +60,7 @@ class LosesBlasts(RenderedCells):
         super().__init__()
         self.measured = 0
 
-    def measure(self, network: Network) -> Measured:
+    def measure(self, network: Network, *, recalibrate: bool = False) -> Measured:
         self.measured += 1
         worth = 0.95 if self.measured == 1 else 0.94
         return Measured({"on_black.sensitivity": worth}, frozenset())
