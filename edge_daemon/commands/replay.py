@@ -25,7 +25,7 @@ from rich.progress import (
 from edge_daemon.commands.delivery import Delivery
 from edge_daemon.commands.models import open_models, opened_second
 from edge_daemon.commands.output import open_lines, print_summary, write_picture
-from edge_daemon.commands.run import stop_on_signals
+from edge_daemon.commands.signals import stop_on_signals
 from edge_daemon.contract.messages import FrameResult, SlideSummary
 from edge_daemon.contract.topics import name_from
 from edge_daemon.delivery.parcel import Origin

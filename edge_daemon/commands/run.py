@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from pydantic import Field
@@ -21,6 +18,7 @@ from edge_daemon.commands.calibration import open_calibration
 from edge_daemon.commands.delivery import Delivery
 from edge_daemon.commands.models import open_models, probe
 from edge_daemon.commands.output import print_summary
+from edge_daemon.commands.signals import stop_on_signals
 from edge_daemon.config import Config, load_config
 from edge_daemon.contract.base import StrictModel
 from edge_daemon.contract.messages import Command, CommandReply, FrameResult, SlideSummary
@@ -330,23 +328,3 @@ def _slide_defaults(config: Config) -> SlideDefaults:
         operator=config.slide.operator,
         objective=config.device.objective,
     )
-
-
-@contextmanager
-def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; a second signal ends the process as usual."""
-    stop = threading.Event()
-    stopping = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in stopping}
-
-    def on_signal(number: int, _: FrameType | None) -> None:
-        stop.set()
-        signal.signal(number, before[signal.Signals(number)])
-
-    for number in stopping:
-        signal.signal(number, on_signal)
-    try:
-        yield stop
-    finally:
-        for number in stopping:
-            signal.signal(number, before[number])
