@@ -102,7 +102,7 @@ def desk(bundle: Path) -> Desk:
 
 
 def test_every_decision_comes_again(record: Record, desk: Desk) -> None:
-    assert desk.reproduce(record())
+    assert desk.reproduce(record()), desk.printed.getvalue()
     assert "4 frames of s1 gone through again: every decision is the same" in (
         desk.printed.getvalue()
     )
@@ -170,7 +170,7 @@ def test_what_begins_in_the_middle_is_refused(record: Record, desk: Desk) -> Non
 def test_a_recording_that_was_cut_off_says_so(record: Record, desk: Desk) -> None:
     folder = record(ends=False)
     assert not read_session(folder).complete
-    assert desk.reproduce(folder)
+    assert desk.reproduce(folder), desk.printed.getvalue()
     assert "the recording is not complete" in desk.printed.getvalue()
     text = (folder / FRAMES).read_text()
     (folder / FRAMES).write_text(text[: len(text) // 2])
