@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import uuid
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,6 @@ from edge_daemon.sources.open import open_source
 from edge_daemon.vision.quality import QualityThresholds
 
 MOST_SHOWN = 20
-_ROUNDING = 1e-6
-"""Probabilities travel with six digits."""
 _PASSING = {"site", "device", "ts", "boot_id", "seq", "record", "timings_ms"}
 """Fields that belong to the moment and not to the decision."""
 
@@ -102,23 +99,12 @@ def reproduce(
 def differences(before: FrameResult, after: FrameResult) -> list[str]:
     """In what two results of one frame differ, in words; nothing but what was decided."""
     old, new = (one.model_dump(mode="json", exclude=_PASSING) for one in (before, after))
-    return [_told(name, old[name], new[name]) for name in old if not _same(old[name], new[name])]
-
-
-def _same(before: Any, after: Any) -> bool:
-    """Equal, but for the last bits of a number: how a sum is rounded depends on where it lies."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        return before.keys() == after.keys() and all(_same(before[k], after[k]) for k in before)
-    if isinstance(before, list) and isinstance(after, list):
-        return len(before) == len(after) and all(map(_same, before, after))
-    if isinstance(before, float) and isinstance(after, float):
-        return math.isclose(before, after, rel_tol=_ROUNDING, abs_tol=2 * _ROUNDING)
-    return bool(before == after)
+    return [_told(name, old[name], new[name]) for name in old if old[name] != new[name]]
 
 
 def _told(name: str, before: Any, after: Any) -> str:
     if name == "cells":
         pairs = zip(before, after, strict=False)
-        changed = sum(not _same(one, other) for one, other in pairs) + abs(len(before) - len(after))
+        changed = sum(one != other for one, other in pairs) + abs(len(before) - len(after))
         return f"{changed} cells"
     return f"{name} {before} -> {after}"
