@@ -72,22 +72,30 @@ def _request(
     return CalibrationRequest(source, file or DEFAULT_FILE, frames, objective, binning, known, anew)
 
 
-@app.command("flat")
-def flat(
-    source: SourceArgument,
-    file: FileOption = None,
-    config: ConfigOption = None,
-    frames: FramesOption = 32,
-    objective: ObjectiveOption = None,
-    binning: BinningOption = None,
-    region: RegionOption = None,
-    anew: AnewOption = False,
-) -> None:
-    """Flat field and white balance, from clean glass beside the smear, in focus of the smear."""
-    from edge_daemon.commands import calibrate as command
+def _add_command(name: str, explanation: str, frames_to_take: int) -> None:
+    """A command that takes what all of them take, and nothing else."""
 
-    request = _request(source, file, config, frames, objective, binning, region, anew)
-    command.flat(request, console())
+    @app.command(name, help=explanation)
+    def _(
+        source: SourceArgument,
+        file: FileOption = None,
+        config: ConfigOption = None,
+        frames: FramesOption = frames_to_take,
+        objective: ObjectiveOption = None,
+        binning: BinningOption = None,
+        region: RegionOption = None,
+        anew: AnewOption = False,
+    ) -> None:
+        from edge_daemon.commands import calibrate
+
+        learn = {"flat": calibrate.flat, "focus": calibrate.focus, "stain": calibrate.stain}[name]
+        request = _request(source, file, config, frames, objective, binning, region, anew)
+        learn(request, console())
+
+
+_add_command(
+    "flat", "Flat field and white balance, from clean glass beside the smear, in focus of it.", 32
+)
 
 
 @app.command("scale")
@@ -122,40 +130,14 @@ def scale(
         command.scale_by_red_cells(request, bundle, EngineOptions(engine), console())
 
 
-@app.command("focus")
-def focus(
-    source: SourceArgument,
-    file: FileOption = None,
-    config: ConfigOption = None,
-    frames: FramesOption = 60,
-    objective: ObjectiveOption = None,
-    binning: BinningOption = None,
-    region: RegionOption = None,
-    anew: AnewOption = False,
-) -> None:
-    """What sharp is with this objective: turn slowly through focus, or give frames in focus."""
-    from edge_daemon.commands import calibrate as command
-
-    request = _request(source, file, config, frames, objective, binning, region, anew)
-    command.focus(request, console())
-
-
-@app.command("stain")
-def stain(
-    source: SourceArgument,
-    file: FileOption = None,
-    config: ConfigOption = None,
-    frames: FramesOption = 60,
-    objective: ObjectiveOption = None,
-    binning: BinningOption = None,
-    region: RegionOption = None,
-    anew: AnewOption = False,
-) -> None:
-    """The colours of a well stained slide, that later slides are held against."""
-    from edge_daemon.commands import calibrate as command
-
-    request = _request(source, file, config, frames, objective, binning, region, anew)
-    command.stain(request, console())
+_add_command(
+    "focus",
+    "What sharp is with this objective: turn slowly through focus, or give frames in focus.",
+    60,
+)
+_add_command(
+    "stain", "The colours of a well stained slide, that later slides are held against.", 60
+)
 
 
 @app.command("show")

@@ -52,7 +52,7 @@ def _main(
 def run(
     config: Annotated[Path, typer.Argument(help="TOML configuration file", show_default=False)],
 ) -> None:
-    """Screen the slide under the microscope, as the configuration says."""
+    """Screen slides under the microscope, as the configuration says."""
     from edge_daemon.commands import run as command
     from edge_daemon.config import load_config
 

@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all, whatever interrupts the writing."""
+"""Files and folders of a training that are there whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,32 +10,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from edge_daemon import whole_files
 from edge_daemon.errors import DataError
 
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file to fill: under another name first, flushed to disk, then renamed to ``path``.
+    """A file to fill, as :func:`edge_daemon.whole_files.written_whole` says; its folder is made.
 
     Raises :class:`DataError` when it cannot be written; what was at ``path`` before is still whole,
     and nothing half-written is left.
     """
-    draft = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("wb") as file:
+        with whole_files.written_whole(path) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
     except (OSError, RuntimeError) as error:  # torch.save reports a full disk as RuntimeError
         what = getattr(error, "strerror", None) or " ".join(str(error).split())[:120]
         raise DataError(
             f"{path}: cannot be written ({what}); what was there before is whole: make room, and "
             "start the same command again"
         ) from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def write_text(text: str, path: Path) -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from edge_daemon.calibration.document import SCHEMA, MicroscopeCalibration, sealed
 from edge_daemon.errors import CalibrationError
+from edge_daemon.whole_files import write_whole
 
 _MAX_BYTES = 1 << 20
-_PARTIAL_SUFFIX = ".partial"
 
 
 def read_calibration(path: Path) -> MicroscopeCalibration:
@@ -55,21 +54,8 @@ def write_calibration(path: Path, calibration: MicroscopeCalibration) -> None:
     """
     content = sealed(calibration).model_dump(mode="json", by_alias=True, exclude_none=True)
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    partial = path.with_name(path.name + _PARTIAL_SUFFIX)
     try:
-        try:
-            with partial.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_whole(path, text.encode())
     except OSError as error:
         raise CalibrationError(
             f"cannot write {path}: {error.strerror}; choose another --file"

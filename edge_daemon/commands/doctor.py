@@ -34,6 +34,7 @@ from edge_daemon.errors import ConfigError, LeukoError
 from edge_daemon.ledger.audit import CommandAudit
 from edge_daemon.ledger.slides import SlideLedger
 from edge_daemon.service.host.readings import Host
+from edge_daemon.whole_files import written_whole
 
 _PACKAGES = (
     *("numpy", "opencv-python", "opencv-python-headless", "onnxruntime", "openvino", "tensorrt"),
@@ -216,15 +217,10 @@ def _nothing(text: str) -> str:
 
 
 def _write(out: Path, texts: dict[str, str]) -> None:
-    draft = out.with_name(f".{out.name}.part")
-    try:
-        with tarfile.open(draft, "w:gz") as archive:
-            for name, text in texts.items():
-                content = (text.rstrip() + "\n").encode()
-                entry = tarfile.TarInfo(f"leuko-edge-doctor/{name}")
-                entry.size = len(content)
-                entry.mtime = int(time.time())
-                archive.addfile(entry, io.BytesIO(content))
-        draft.replace(out)
-    finally:
-        draft.unlink(missing_ok=True)
+    with written_whole(out) as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
+        for name, text in texts.items():
+            content = (text.rstrip() + "\n").encode()
+            entry = tarfile.TarInfo(f"leuko-edge-doctor/{name}")
+            entry.size = len(content)
+            entry.mtime = int(time.time())
+            archive.addfile(entry, io.BytesIO(content))

@@ -69,7 +69,7 @@ def reproduce(
             recorded, "going through it again", session.frames, console=console, transient=True
         )
         for captured in frames:
-            before = recorded.captives[-1].result
+            before = recorded.frames[-1].result
             if before.quality is not None and before.quality.calibrated:
                 raise DataError(
                     f"{folder} was recorded through a calibration of its microscope, with which it "
@@ -84,7 +84,7 @@ def reproduce(
                         f"frame {before.frame} ({before.source}): {', '.join(names)}",
                         highlight=False,
                     )
-    count = len(recorded.captives)
+    count = len(recorded.frames)
     console.print(
         f"{count} frames of {session.slide} gone through again: "
         + ("every decision is the same" if not different else f"{different} are decided otherwise")

@@ -12,11 +12,11 @@ from edge_daemon.errors import FrameReadError, SourceError
 from edge_daemon.recording.session_file import (
     FRAMES,
     PICTURES,
-    Captive,
+    RecordedFrame,
     digest_of,
     picture_name,
     position_of,
-    read_captive,
+    read_recorded_frame,
     read_session,
 )
 from edge_daemon.sources.base import (
@@ -41,7 +41,7 @@ class RecordedSource:
     def __init__(self, folder: Path, original: Source | None = None) -> None:
         self.session = read_session(folder)
         self.name = f"recording {folder.name}"
-        self.captives: list[Captive] = []
+        self.frames: list[RecordedFrame] = []
         self._folder = folder
         self._original = original
         self._life = Lifecycle(self.name)
@@ -85,43 +85,43 @@ class RecordedSource:
         with file.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
                 self._life.require_open()
-                captive = read_captive(line, file, number)
-                self.captives.append(captive)
+                recorded = read_recorded_frame(line, file, number)
+                self.frames.append(recorded)
                 other = None if originals is None else next(originals, None)
-                yield self._captured(captive, other)
+                yield self._captured(recorded, other)
 
-    def _captured(self, captive: Captive, other: Captured | None) -> Captured:
-        if captive.kind != "frame":
-            kind = DroppedFrame if captive.kind == "dropped" else UnreadableFrame
+    def _captured(self, recorded: RecordedFrame, other: Captured | None) -> Captured:
+        if recorded.kind != "frame":
+            kind = DroppedFrame if recorded.kind == "dropped" else UnreadableFrame
             return kind(
-                captive.index,
-                captive.source,
-                captive.captured_at,
-                captive.reason or "unknown",
-                captive.field,
+                recorded.index,
+                recorded.source,
+                recorded.captured_at,
+                recorded.reason or "unknown",
+                recorded.field,
             )
-        pixels = self._pixels(captive, other)
-        if digest_of(pixels) != captive.sha256:
+        pixels = self._pixels(recorded, other)
+        if digest_of(pixels) != recorded.sha256:
             raise SourceError(
-                f"frame {captive.index} of {self.name} is not the one that was recorded: its "
+                f"frame {recorded.index} of {self.name} is not the one that was recorded: its "
                 "digest is another"
             )
         return Frame(
-            captive.index,
-            captive.source,
-            captive.captured_at,
+            recorded.index,
+            recorded.source,
+            recorded.captured_at,
             pixels,
-            captive.field,
-            captive.um_per_px,
-            position_of(captive),
+            recorded.field,
+            recorded.um_per_px,
+            position_of(recorded),
         )
 
-    def _pixels(self, captive: Captive, other: Captured | None) -> Pixels:
+    def _pixels(self, recorded: RecordedFrame, other: Captured | None) -> Pixels:
         if self._original is not None:
             if not isinstance(other, Frame):
-                raise SourceError(f"{self._original.name} has no frame {captive.index}")
+                raise SourceError(f"{self._original.name} has no frame {recorded.index}")
             return other.pixels
         try:
-            return read_picture(self._folder / PICTURES / picture_name(captive.index))
+            return read_picture(self._folder / PICTURES / picture_name(recorded.index))
         except FrameReadError as error:
             raise SourceError(str(error)) from None

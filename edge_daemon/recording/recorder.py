@@ -22,11 +22,12 @@ from edge_daemon.recording.session_file import (
     PICTURES,
     SESSION,
     Session,
-    captive_of,
     digest_of,
     picture_name,
+    recorded_frame,
 )
 from edge_daemon.sources.base import Captured, Frame
+from edge_daemon.whole_files import write_whole
 
 MOST_WAITING = 64
 """Frames between the loop and the disk: 60 MB of 640 x 480 pictures."""
@@ -105,15 +106,15 @@ class SessionRecorder:
         self._write_fault(count)
 
     def _written(self, captured: Captured, result: FrameResult) -> str:
-        captive = captive_of(captured, result)
+        recorded = recorded_frame(captured, result)
         if isinstance(captured, Frame):
-            captive = captive.model_copy(update={"sha256": digest_of(captured.pixels)})
+            recorded = recorded.model_copy(update={"sha256": digest_of(captured.pixels)})
             if self._session.pictures == "png":
                 file = self._folder / PICTURES / picture_name(captured.index)
                 picture = cv2.cvtColor(captured.pixels, cv2.COLOR_RGB2BGR)
                 fast = [cv2.IMWRITE_PNG_COMPRESSION, 1]
                 file.write_bytes(cv2.imencode(".png", picture, fast)[1].tobytes())
-        return captive.model_dump_json(by_alias=True)
+        return recorded.model_dump_json(by_alias=True)
 
     def _give_up(self, fault: str) -> None:
         if self.fault is None:
@@ -134,6 +135,4 @@ class SessionRecorder:
             log.debug("no room even for the fault", exc_info=True)
 
     def _write_session(self, session: Session) -> None:
-        draft = self._folder / f".{SESSION}"
-        draft.write_text(session.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        draft.replace(self._folder / SESSION)
+        write_whole(self._folder / SESSION, (session.model_dump_json(indent=1) + "\n").encode())

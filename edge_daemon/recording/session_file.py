@@ -51,7 +51,7 @@ class Session(StrictModel):
     """Why it is not."""
 
 
-class Captive(StrictModel):
+class RecordedFrame(StrictModel):
     """One line of ``frames.jsonl``: what the source handed out, and what became of it."""
 
     kind: Literal["frame", "unreadable", "dropped"]
@@ -74,7 +74,7 @@ def digest_of(pixels: Pixels) -> str:
     return hashed.hexdigest()
 
 
-def captive_of(captured: Captured, result: FrameResult) -> Captive:
+def recorded_frame(captured: Captured, result: FrameResult) -> RecordedFrame:
     """What is written down of a frame, but for the digest, which takes its time."""
     common: dict[str, Any] = {
         "index": captured.index,
@@ -85,7 +85,7 @@ def captive_of(captured: Captured, result: FrameResult) -> Captive:
     }
     if isinstance(captured, Frame):
         stage = captured.stage
-        return Captive(
+        return RecordedFrame(
             kind="frame",
             um_per_px=captured.um_per_px,
             stage=None if stage is None else (stage.x_um, stage.y_um, stage.z_um),
@@ -94,12 +94,12 @@ def captive_of(captured: Captured, result: FrameResult) -> Captive:
     kind: Literal["dropped", "unreadable"] = (
         "dropped" if isinstance(captured, DroppedFrame) else "unreadable"
     )
-    return Captive(kind=kind, reason=captured.reason, **common)
+    return RecordedFrame(kind=kind, reason=captured.reason, **common)
 
 
-def position_of(captive: Captive) -> StagePosition | None:
+def position_of(recorded: RecordedFrame) -> StagePosition | None:
     """Where the stage stood."""
-    return None if captive.stage is None else StagePosition(*captive.stage)
+    return None if recorded.stage is None else StagePosition(*recorded.stage)
 
 
 def picture_name(index: int) -> str:
@@ -126,14 +126,14 @@ def read_session(folder: Path) -> Session:
         raise DataError(f"{file}: {where}: {first['msg']}; it was cut off or altered") from None
 
 
-def read_captive(line: str, file: Path, number: int) -> Captive:
+def read_recorded_frame(line: str, file: Path, number: int) -> RecordedFrame:
     """Read one line of ``frames.jsonl``.
 
     Raises:
         DataError: it was cut off or altered.
     """
     try:
-        return Captive.model_validate(json.loads(line))
+        return RecordedFrame.model_validate(json.loads(line))
     except (ValueError, ValidationError) as error:
         what = " ".join(str(error).split())[:120]
         raise DataError(f"{file}:{number}: cut off or altered ({what})") from None

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 import uuid
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from edge_daemon.contract.bundle import Bundle, load_bundle
 from edge_daemon.errors import BundleError
+from edge_daemon.whole_files import to_disk, write_whole
 
 STATE = "active.json"
 
@@ -101,11 +101,11 @@ class BundleStore:
             draft.mkdir(parents=True)
             for name in (*bundle.manifest.files, "bundle.json"):
                 shutil.copyfile(source / name, draft / name)
-                _to_disk(draft / name)
+                to_disk(draft / name)
             load_bundle(draft)  # what was written, not what was read
-            _to_disk(draft)
+            to_disk(draft)
             draft.rename(place)
-            _to_disk(self.folder)
+            to_disk(self.folder)
         except OSError as error:
             raise BundleError(
                 f"cannot stage {bundle.label} into {self.folder}: {error.strerror}; make room, and "
@@ -161,23 +161,12 @@ class BundleStore:
             ) from None
 
     def _write(self, state: BundleState) -> None:
-        draft = self.folder / f".{STATE}"
+        text = json.dumps(asdict(state), indent=1) + "\n"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            draft.write_text(json.dumps(asdict(state), indent=1) + "\n", encoding="utf-8")
-            _to_disk(draft)
-            draft.replace(self.folder / STATE)
-            _to_disk(self.folder)
+            write_whole(self.folder / STATE, text.encode())
         except OSError as error:
             raise BundleError(
                 f"cannot write {self.folder / STATE}: {error.strerror}; nothing has changed"
             ) from None
         self._state = state
-
-
-def _to_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -16,11 +16,11 @@ from edge_daemon.delivery.mqtt import LinkState, Publisher
 from edge_daemon.errors import LeukoError
 from edge_daemon.pipeline import Prepared
 from edge_daemon.service.advice import STILL_FRAMES, Advice, Seen, advise
+from edge_daemon.service.current_slide import Activity
 from edge_daemon.service.health import HealthReporter
 from edge_daemon.service.host.readings import Readings
 from edge_daemon.service.metrics import FrameMetrics
 from edge_daemon.service.progress import Progress
-from edge_daemon.service.slides import Activity
 from edge_daemon.service.view import Shown, Standing
 from edge_daemon.sources.base import Captured, Frame
 from edge_daemon.vision.coverage import Coverage

@@ -24,11 +24,11 @@ from pydantic import ValidationError
 from edge_daemon.contract.bundle import RoleName
 from edge_daemon.engines.nvidia.engine_record import EngineKey, EngineRecord, GoldenRecord
 from edge_daemon.errors import EngineError
+from edge_daemon.whole_files import PARTIAL_SUFFIX, write_whole
 
 ENGINE_SUFFIX = ".engine"
 RECORD_SUFFIX = ".json"
 TIMING_CACHE = "timing.cache"
-_PARTIAL_SUFFIX = ".partial"
 _KEY_DIGITS = 16
 
 
@@ -106,7 +106,7 @@ class EngineCache:
         )
         with _writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            _write_whole(path, engine)
+            write_whole(path, engine)
             _write_record(path, record)
         return KeptEngine(path, record, None)
 
@@ -129,7 +129,7 @@ class EngineCache:
 
     def prune(self, keep: Sequence[Path]) -> list[Path]:
         """Delete all engines but those at ``keep``, and what broken writes left; what is gone."""
-        unfinished = [path for path in self._files() if path.name.endswith(_PARTIAL_SUFFIX)]
+        unfinished = [path for path in self._files() if path.name.endswith(PARTIAL_SUFFIX)]
         gone = [kept for kept in self.engines() if kept.path not in keep]
         with _writing(self.folder):
             for path in unfinished:
@@ -153,7 +153,7 @@ class EngineCache:
         """
         if timing:
             with _writing(self.folder):
-                _write_whole(self.folder / TIMING_CACHE, timing)
+                write_whole(self.folder / TIMING_CACHE, timing)
 
     def _files(self) -> list[Path]:
         try:
@@ -191,25 +191,7 @@ def _record_path(engine: Path) -> Path:
 
 def _write_record(engine: Path, record: EngineRecord) -> None:
     text = json.dumps(record.model_dump(mode="json"), indent=2, sort_keys=True) + "\n"
-    _write_whole(_record_path(engine), text.encode())
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """All of it under its name, or nothing: a power cut leaves no half of an engine."""
-    partial = path.with_name(path.name + _PARTIAL_SUFFIX)
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    handle = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    write_whole(_record_path(engine), text.encode())
 
 
 @contextmanager

@@ -309,11 +309,11 @@ class TestEngineCache:
         script = f"""
 import os, signal
 from pathlib import Path
-from edge_daemon.engines.nvidia import engine_cache
+from edge_daemon.whole_files import write_whole
 real = os.fsync
 os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)
 path = Path({str(tmp_path)!r}) / "classifier.fp32.0123456789abcdef.engine"
-engine_cache._write_whole(path, b"x" * 999)
+write_whole(path, b"x" * 999)
 """
         done = subprocess.run([sys.executable, "-c", script], check=False, timeout=60)
         assert done.returncode == -9

@@ -195,8 +195,8 @@ def test_a_disk_that_does_not_keep_up_ends_the_recording_and_not_the_slide(
     tmp_path: Path, record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with RecordedSource(record()) as source:
-        captives = list(source)
-        result = source.captives[0].result
+        captured = list(source)
+        result = source.frames[0].result
         session = source.session.model_copy(update={"complete": False})
     stuck = threading.Event()
 
@@ -210,7 +210,7 @@ def test_a_disk_that_does_not_keep_up_ends_the_recording_and_not_the_slide(
         tmp_path / "slow", session, most_waiting=1, on_fault=faults.append
     ) as slow:
         for _ in range(9):
-            slow.frame(result, captives[0])
+            slow.frame(result, captured[0])
         assert faults == ["the disk does not keep up with the frames"]
         stuck.set()
     end = read_session(tmp_path / "slow")

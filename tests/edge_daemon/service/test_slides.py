@@ -35,7 +35,8 @@ from edge_daemon.pipeline import Pipeline, Prepared
 from edge_daemon.reporter import Reporter
 from edge_daemon.service import slides
 from edge_daemon.service.commands import CommandDesk
-from edge_daemon.service.slides import SlideDefaults, SlideService
+from edge_daemon.service.current_slide import SlideDefaults
+from edge_daemon.service.slides import SlideService
 from edge_daemon.slide_run import SlideRun
 from edge_daemon.slide_session import SlideSession, SlideSetup
 from edge_daemon.sources.base import Captured, Frame, Source
