@@ -3,11 +3,15 @@
 The networks of a cross-validation stay as they are, and their committees are trained anew on fewer
 features: without one depth, without the area, with the last depth alone. So one look at the cells
 serves for all. Every cell is still judged by a network that never saw its patient.
+
+Choices are held against each other, not against what the run itself said: they may be trained in
+fewer steps, and the networks may look in bfloat16, when all of them are.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +30,7 @@ from trainer.fit import told
 from trainer.models.classifier import CellClassifier, load_classifier
 from trainer.models.committee import refit_and_judge
 from trainer.predictions import PREDICTIONS, Predictions, load_predictions, save_predictions
-from trainer.training.compute import Compute
+from trainer.training.compute import Arithmetic, Compute
 from trainer.training.run_folder import BEST, fold_folder
 from trainer.whole_files import written_whole
 
@@ -36,6 +40,7 @@ ALL = "all"
 """The choice that leaves nothing out."""
 CONDITIONS = ("on_black", "composited")
 """How the cells are shown: fields of :class:`trainer.classifier.evaluate.Validation`."""
+_EFFORT = "effort"
 
 
 def choices_of(network: CellClassifier) -> dict[str, NDArray[np.bool_]]:
@@ -66,12 +71,36 @@ def choices_of(network: CellClassifier) -> dict[str, NDArray[np.bool_]]:
     return choices
 
 
-def ablate(runs: Path, console: Console, *, data: Path | None = None) -> Path:
+@dataclass(frozen=True)
+class Effort:
+    """What is spent on every choice alike."""
+
+    steps: int | None = None
+    """Of each committee; as many as the run's own by default."""
+    arithmetic: Arithmetic = "float32"
+    """What the networks look in."""
+
+    def described(self) -> dict[str, str | float]:
+        """For the files of the choices."""
+        steps = {} if self.steps is None else {"committee_steps": self.steps}
+        return {**steps, "arithmetic": self.arithmetic}
+
+    @property
+    def told(self) -> str:
+        """The same as a line."""
+        return json.dumps(self.described())
+
+
+def ablate(
+    runs: Path, console: Console, *, data: Path | None = None, effort: Effort | None = None
+) -> Path:
     """Judge every cell by fewer features; a file a choice in ``runs/ablation``, which is returned.
 
     ``runs`` is the folder of a cross-validation, ``data`` takes the place of the folder it was
-    trained from. A fold that is done is not done again. Raises :class:`DataError`.
+    trained from. A fold that is done is not done again. Raises :class:`DataError`, also for a fold
+    that was done with another ``effort``.
     """
+    effort = effort or Effort()
     honest = load_predictions(runs / PREDICTIONS)
     if honest.split != "groups":
         raise DataError(f"{runs}: split by image; what a leak is made of is not looked into")
@@ -83,15 +112,20 @@ def ablate(runs: Path, console: Console, *, data: Path | None = None) -> Path:
         found = out / f"fold-{fold}.npz"
         if not found.exists():
             console.print(f"fold {fold + 1} of {len(set(honest.fold.tolist()))}")
-            _judge_fold(fold_folder(runs, fold), data, found, console)
+            _judge_fold(fold_folder(runs, fold), data, found, effort, console)
         with np.load(found, allow_pickle=False) as archive:
+            effort_then = archive[_EFFORT] if _EFFORT in archive.files else Effort().told
+            if (then := str(effort_then)) != effort.told:
+                raise DataError(
+                    f"{found} was made with {then}: say the same, or remove {out} to begin anew"
+                )
             rows = [place[file] for file in archive["cells"].tolist()]
-            for key in set(archive.files) - {"cells"}:
+            for key in set(archive.files) - {"cells", _EFFORT}:
                 choice, condition = key.rsplit("/", 1)
                 blank = {name: np.zeros_like(honest.logits[name]) for name in CONDITIONS}
                 logits.setdefault(choice, blank)[condition][rows] = archive[key]
     for choice, said in logits.items():
-        described = replace(honest, model=choice, logits=said, description={})
+        described = replace(honest, model=choice, logits=said, description=effort.described())
         save_predictions(described, out / f"{choice.replace(' ', '-')}.npz")
     return out
 
@@ -103,19 +137,27 @@ def read_ablation(runs: Path) -> list[Predictions]:
     return sorted(found, key=lambda one: one.model != ALL)
 
 
-def _judge_fold(run: Path, data: Path | None, out: Path, console: Console) -> None:
+def _judge_fold(run: Path, data: Path | None, out: Path, effort: Effort, console: Console) -> None:
     config, _ = told(run, data)
     if not isinstance(config, ClassifierConfig):
         raise DataError(f"{run}: only classifiers have depths to leave out")
     torch.set_num_threads(config.threads)
     graph = load_classifier(run / BEST)
-    compute = Compute()
+    compute = Compute(effort.arithmetic)
     graph.to(compute.device)
     records = held_out(config)
     validation = read_validation(config.data, records, graph.geometry)
-    asked = {name: read_crops(graph, getattr(validation, name)) for name in CONDITIONS}
-    shown = read_shown([graph.network], config, trained_on(config), compute)
-    found: dict[str, NDArray[np.generic]] = {"cells": np.array([one.file for one in records])}
+    with compute.mixed():
+        asked = {name: read_crops(graph, getattr(validation, name)) for name in CONDITIONS}
+        shown = read_shown([graph.network], config, trained_on(config), compute)
+    console.print(f"{len(shown.labels)} crops read", highlight=False)
+    training = config.committee
+    if effort.steps is not None:
+        training = replace(training, steps=effort.steps)
+    found: dict[str, NDArray[np.generic]] = {
+        "cells": np.array([one.file for one in records]),
+        _EFFORT: np.array(effort.told),
+    }
     truth = functional.one_hot(shown.labels, len(CLASSES)).float()
     for choice, kept in choices_of(graph.network).items():
         said = refit_and_judge(
@@ -123,7 +165,7 @@ def _judge_fold(run: Path, data: Path | None, out: Path, console: Console) -> No
             truth,
             shown.weights,
             [one[:, kept] for one in asked.values()],
-            config.committee,
+            training,
             seed=config.seed,
         )
         for condition, logits in zip(asked, said, strict=True):

@@ -143,11 +143,23 @@ def cross_validate(
 def ablate(
     runs: Annotated[Path, typer.Argument(metavar="RUNS", help="Folder of a cross-validation.")],
     data: DataOption = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Steps of each committee.", show_default="as in the run"),
+    ] = None,
+    bfloat16: Annotated[
+        bool, typer.Option("--bfloat16", help="Let the networks look in bfloat16.")
+    ] = False,
 ) -> None:
-    """Measure what each depth, the area and the colours are worth; compare shows it."""
+    """Measure what each depth, the area and the colours are worth; compare shows it.
+
+    Fewer steps and bfloat16 are quicker, and the same for every choice.
+    """
+    from trainer.ablation import Effort
     from trainer.ablation import ablate as leave_out
 
-    typer.echo(f"predictions: {leave_out(runs, _console(), data=data)}")
+    effort = Effort(steps, "bfloat16" if bfloat16 else "float32")
+    typer.echo(f"predictions: {leave_out(runs, _console(), data=data, effort=effort)}")
 
 
 @app.command()

@@ -14,7 +14,7 @@ import torch
 from trainer.classifier.config import ClassifierConfig
 from trainer.classifier.groups import trained_on
 from trainer.classifier.networks import first_network
-from trainer.classifier.reading import normalised
+from trainer.classifier.reading import as_input
 from trainer.classifier.shown import shown_crops
 
 _PLACES = 4
@@ -47,12 +47,12 @@ def measure_throughput(config: ClassifierConfig) -> Throughput:
     made_s, read_s, count = 0.0, 0.0, 0
     with torch.inference_mode():
         middle = len(crops) // 2  # type: ignore[arg-type]  # behind all stretches
-        network.joined(normalised(crops[middle].pixels))  # sets up what the next passes use
+        network.joined(as_input(crops[middle].pixels))  # sets up what the next passes use
         for index in (first + step for first in stretches for step in range(once)):
             start = time.perf_counter()
             batch = crops[index]
             made = time.perf_counter()
-            network.joined(normalised(batch.pixels))
+            network.joined(as_input(batch.pixels))
             made_s, read_s = made_s + made - start, read_s + time.perf_counter() - made
             count += len(batch.labels)
     return Throughput(count / made_s, count / read_s)

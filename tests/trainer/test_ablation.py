@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from edge_daemon.errors import DataError
 from tests.trainer.small_sets import small_classifier
-from trainer.ablation import ABLATION, ALL, ablate, choices_of, read_ablation
+from trainer.ablation import ABLATION, ALL, Effort, ablate, choices_of, read_ablation
 from trainer.classifier.config import ClassifierConfig
 from trainer.compare import METRICS, REPORT, compare
 from trainer.cross_validation import cross_validate
@@ -103,6 +103,24 @@ def test_a_fold_that_is_done_is_not_done_again(runs: Path) -> None:
     before = fold.stat().st_mtime_ns
     ablate(runs, QUIET)
     assert fold.stat().st_mtime_ns == before
+
+
+def test_fewer_steps_are_told_and_not_mixed_with_more(
+    config: ClassifierConfig, tmp_path: Path
+) -> None:
+    cross_validate(config, "small.toml", tmp_path, QUIET, name="small")
+    ablate(tmp_path, QUIET, effort=Effort(steps=3, arithmetic="bfloat16"))
+    assert all(
+        one.description == {"committee_steps": 3, "arithmetic": "bfloat16"}
+        for one in read_ablation(tmp_path)
+    )
+    compare([tmp_path / PREDICTIONS], tmp_path / "report", rounds=40)
+    assert (
+        "Of small, all choices alike: the committees were trained in 3 steps and the network "
+        "looked in bfloat16." in " ".join((tmp_path / "report" / REPORT).read_text().split())
+    )
+    with pytest.raises(DataError, match=r"fold-0.npz was made with .*bfloat16.*: say the same"):
+        ablate(tmp_path, QUIET)
 
 
 def test_what_is_no_cross_validation_is_one_line(tmp_path: Path) -> None:

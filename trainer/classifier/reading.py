@@ -14,7 +14,7 @@ from trainer.classifier.config import ClassifierConfig
 from trainer.classifier.shown import shown_crops
 from trainer.data.cnmc import CellRecord
 from trainer.models.classifier import CellClassifier, ClassifierGraph
-from trainer.models.efficientnet_lite import normalise
+from trainer.models.efficientnet_lite import channels_first
 from trainer.training.compute import Compute, device_of
 
 
@@ -44,7 +44,7 @@ def read_shown(
     features: list[list[Tensor]] = [[] for _ in networks]
     others = []
     for done, batch in enumerate(shown, start=1):
-        pixels = normalised(*compute.take(batch.pixels))
+        pixels = as_input(*compute.take(batch.pixels))
         for network, parts in zip(networks, features, strict=True):
             parts.append(network.joined(pixels).cpu())
         others.append(batch[1:])
@@ -60,15 +60,13 @@ def read_crops(graph: ClassifierGraph, crops: NDArray[np.uint8], batch: int = 64
     return torch.cat(
         [
             graph.network.joined(
-                normalised(
-                    torch.from_numpy(crops[first : first + batch, middle, middle]).to(device)
-                )
+                as_input(torch.from_numpy(crops[first : first + batch, middle, middle]).to(device))
             ).cpu()
             for first in range(0, len(crops), batch)
         ]
     )
 
 
-def normalised(pixels: Tensor) -> Tensor:
-    """Pixels uint8 ``[N, S, S, 3]`` as networks take them, laid out as they are quickest."""
-    return normalise(pixels).contiguous(memory_format=torch.channels_last)
+def as_input(pixels: Tensor) -> Tensor:
+    """Pixels uint8 ``[N, S, S, 3]`` as classifiers take them, laid out as they are quickest."""
+    return channels_first(pixels).contiguous(memory_format=torch.channels_last)

@@ -29,7 +29,7 @@ from trainer.classifier.distillation import Teacher
 from trainer.classifier.evaluate import read_validation
 from trainer.classifier.groups import held_out, trained_on
 from trainer.classifier.networks import Pupil, first_network
-from trainer.classifier.reading import normalised, read_shown
+from trainer.classifier.reading import as_input, read_shown
 from trainer.models.cell_mask import mask_loss, mask_overlap
 from trainer.models.classifier import (
     CellClassifier,
@@ -37,6 +37,7 @@ from trainer.models.classifier import (
     saved_classifier,
 )
 from trainer.models.committee import fit_committee
+from trainer.models.efficientnet_lite import standardise
 from trainer.training.averaging import AveragedWeights
 from trainer.training.checkpoint import save_checkpoint
 from trainer.training.compute import Compute
@@ -136,7 +137,7 @@ class ClassifierTask:
             set_rate(self._optimizer, config.mask_rate * _rate_share(step, steps, config))
             pixels, truth, _ = self._compute.take(*batch)
             with self._compute.mixed():
-                logits = network.mask(normalised(pixels))
+                logits = network.mask(standardise(as_input(pixels)))
             logits, truth = logits.float(), truth[:, None]
             loss = mask_loss(logits, truth)
             self._step(loss, network.mask)
@@ -223,7 +224,7 @@ class ClassifierTask:
             set_rate(self._optimizer, rate * _rate_share(step, steps, self.config))
             pixels, _, labels = self._compute.take(*batch)
             with self._compute.mixed():
-                logits = trained(normalised(pixels))
+                logits = trained(as_input(pixels))
             loss = criterion(logits.float(), labels)
             self._step(loss, trained)
             self._averaged.follow(self.network, behind + step)

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from trainer.models.efficientnet_lite import PIXEL_MEAN, PIXEL_STD
+from trainer.models.resampling import averaged
 
 CHANNELS = 13
 """Red, green, blue; the optical density of each and of all; saturation; three differences of two
@@ -31,7 +30,7 @@ _DARK = 0.02
 
 
 class CellColours(nn.Module):
-    """Normalised float ``[N, 3, S, S]`` and mask ``[N, 1, S, S]`` in, ``[N, width]`` out.
+    """RGB float ``[N, 3, S, S]``, 0 to 255, and mask ``[N, 1, S, S]`` in, ``[N, width]`` out.
 
     S is a multiple of ``POOLED``. Only what is more cell than not counts.
     """
@@ -45,10 +44,10 @@ class CellColours(nn.Module):
         bounds = torch.tensor(BOUNDS)[:, None] * _STEEPNESS
         self.register_buffer("bounds", bounds, persistent=False)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor, mask: Tensor) -> Tensor:
         """The statistics side by side: means, spreads, shares above the bounds, correlations."""
-        rgb = ((functional.avg_pool2d(x, POOLED) * PIXEL_STD + PIXEL_MEAN) / 255).clamp(0, 1)
-        share = functional.avg_pool2d(mask, POOLED).flatten(2)
+        rgb = averaged(pixels, POOLED) / 255
+        share = averaged(mask, POOLED).flatten(2)
         weight = torch.where(share > 0.5, share, torch.zeros_like(share))
         weight = weight / weight.sum(2, keepdim=True).clamp(min=1e-3)
         values = _channels(rgb).flatten(2)

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainer.models.resampling import doubled
+
 _WIDTHS = (16, 32, 64, 96)
 """Channels at strides 2, 4, 8 and 16."""
 
@@ -54,8 +56,7 @@ class CellMask(nn.Module):
         for narrow, merge in zip(self.narrow, self.merge, strict=True):
             x = functional.interpolate(narrow(x), scale_factor=2.0, mode="nearest")
             x = merge(x + skips.pop())
-        logits: Tensor = self.logit(x)
-        return functional.interpolate(logits, scale_factor=2.0, mode="bilinear")
+        return doubled(self.logit(x))
 
 
 def mask_loss(logits: Tensor, truth: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ from trainer.models.cell_colours import CellColours
 from trainer.models.cell_mask import CellMask
 from trainer.models.committee import Committee
 from trainer.models.depth_fusion import DepthFusion
-from trainer.models.efficientnet_lite import PIXEL_MEAN, PIXEL_STD, normalise
+from trainer.models.efficientnet_lite import channels_first, standardise
 from trainer.models.novelty import Novelty
 from trainer.training.checkpoint import load_checkpoint
 
@@ -56,10 +56,6 @@ both from several depths."""
 WITH_COLOURS = frozenset({"edge", "strong"})
 """Architectures that count colours. The study's three compare what backbones read, and nothing
 else."""
-
-
-_BLACK = -PIXEL_MEAN / PIXEL_STD
-"""A black pixel after normalisation."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +88,7 @@ class ClassifierGeometry:
 class CellClassifier(nn.Module):
     """Finds the cell in the middle, blackens the rest, and reads the cell at several depths.
 
-    Input is normalised float ``[N, 3, S, S]`` (see :func:`normalise`), S a multiple of 32.
+    Input is RGB float ``[N, 3, S, S]``, 0 to 255, S a multiple of 32.
     """
 
     def __init__(
@@ -159,25 +155,25 @@ class CellClassifier(nn.Module):
             for (name, width), end in zip(widths.items(), ends, strict=True)
         }
 
-    def joined(self, x: Tensor) -> Tensor:
+    def joined(self, pixels: Tensor) -> Tensor:
         """The features before standardisation, float ``[N, fusion.width]``."""
-        mask = _in_float32(self.mask(x)).sigmoid()
-        blackened = _BLACK + (x - _BLACK) * mask
+        mask = _in_float32(self.mask(standardise(pixels))).sigmoid()
+        blackened = standardise(pixels * mask)
         features = [
             _in_float32(feature)
             for name, backbone in self.looking()
             for feature in backbone.stage_outputs(blackened, self.depths[name])
         ]
-        colours = None if self.colours is None else self.colours(x, mask)
+        colours = None if self.colours is None else self.colours(pixels, mask)
         return self.fusion.joined(features, mask, colours)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor) -> Tensor:
         """Class logits, float ``[N, 2]``."""
-        return self.judged(x)[0]
+        return self.judged(pixels)[0]
 
-    def judged(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def judged(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Class logits, float ``[N, 2]``, and novelty, float ``[N]``."""
-        features = self.fusion(self.joined(x))
+        features = self.fusion(self.joined(pixels))
         return self.committee(self.dropout(features)), self.novelty(features)
 
 
@@ -196,7 +192,7 @@ class ClassifierGraph(nn.Module):
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """Logits, float32 ``[N, 2]``, and novelty, float32 ``[N]``."""
         middle = self.geometry.middle
-        return self.network.judged(normalise(crops.float()[:, middle, middle, :]))
+        return self.network.judged(channels_first(crops.float()[:, middle, middle, :]))
 
 
 def saved_classifier(network: CellClassifier, geometry: ClassifierGeometry) -> dict[str, Any]:

@@ -94,6 +94,7 @@ def fit_committee(
                 {"params": members.biases, "weight_decay": 0.0},
             ],
             lr=training.rate,
+            fused=True,
         )
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, training.rate, total_steps=training.steps, pct_start=0.1
@@ -136,6 +137,20 @@ def refit_and_judge(
     return [committee((one - mean) / deviation) for one in asked]
 
 
+def thin_(features: Tensor, share: float) -> None:
+    """Dropout of ``share`` of ``features``, to the nearest 1/256, where they are.
+
+    A random byte decides for each, eight of them drawn at once: torch's own dropout draws a number
+    for each, which took three quarters of the training of a committee on 10,000 features.
+    """
+    dropped = round(share * 256)
+    if dropped:
+        words = torch.empty(-(-features.numel() // 8), dtype=torch.int64)
+        decided = words.random_(-(2**63), None).view(torch.uint8)[: features.numel()]
+        kept = (decided >= dropped).view(features.shape).to(features.device)
+        features.mul_(kept).mul_(256 / (256 - dropped))
+
+
 class _Members:
     """The members side by side while they are trained."""
 
@@ -156,9 +171,9 @@ class _Members:
         self.biases = [self._hidden_bias, self._answer_bias]
 
     def __call__(self, features: Tensor) -> Tensor:
-        """Logits ``[members, N, classes]`` of features ``[members, N, width]``."""
+        """Logits ``[members, N, classes]``; ``features`` ``[members, N, width]`` are changed."""
         of_features, of_hidden = self._dropout
-        features = functional.dropout(features, of_features)
+        thin_(features, of_features)
         hidden = torch.baddbmm(self._hidden_bias, features, self._hidden).relu()
         hidden = functional.dropout(hidden, of_hidden)
         straight = torch.bmm(features, self._straight)

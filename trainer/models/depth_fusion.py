@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+
+from trainer.models.resampling import averaged
 
 
 def read_over_cell(feature: Tensor, mask: Tensor) -> Tensor:
@@ -22,7 +23,7 @@ def read_over_cell(feature: Tensor, mask: Tensor) -> Tensor:
     digits in fp16 where a difference of squares does not.
     """
     factor = mask.shape[-1] // feature.shape[-1]
-    weight = functional.avg_pool2d(mask, factor) if factor > 1 else mask
+    weight = averaged(mask, factor)
     weight = weight / weight.sum((2, 3), keepdim=True).clamp(min=1e-3)
     mean = (feature * weight).sum((2, 3), keepdim=True)
     variance = ((feature - mean).square() * weight).sum((2, 3))

@@ -70,12 +70,22 @@ _STAGES: Mapping[LiteSize, tuple[_Stage, ...]] = {
 _STAGES_WITH_FEATURES = (2, 4, 6)
 
 
-def normalise(image: Tensor) -> Tensor:
-    """uint8 ``[N, H, W, 3]`` RGB -> float32 ``[N, 3, H, W]`` as the weights expect it.
+def channels_first(image: Tensor) -> Tensor:
+    """uint8 ``[N, H, W, 3]`` -> float32 ``[N, 3, H, W]``, 0 to 255 still.
 
     The cast comes first: in TensorRT a uint8 tensor can be cast, and nothing else.
     """
-    return (image.float().permute(0, 3, 1, 2) - PIXEL_MEAN) / PIXEL_STD
+    return image.float().permute(0, 3, 1, 2)
+
+
+def standardise(pixels: Tensor) -> Tensor:
+    """RGB float ``[N, 3, H, W]``, 0 to 255, as the weights expect it."""
+    return (pixels - PIXEL_MEAN) / PIXEL_STD
+
+
+def normalise(image: Tensor) -> Tensor:
+    """uint8 ``[N, H, W, 3]`` RGB -> float32 ``[N, 3, H, W]`` as the weights expect it."""
+    return standardise(channels_first(image))
 
 
 class EfficientNetLite(nn.Module):

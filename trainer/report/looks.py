@@ -73,7 +73,7 @@ def _pictures(
     import torch
 
     from trainer.models.classifier import load_classifier
-    from trainer.models.efficientnet_lite import normalise
+    from trainer.models.efficientnet_lite import channels_first
 
     pictures = []
     for cell in chosen:
@@ -83,7 +83,7 @@ def _pictures(
         small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
         first = (side - visible) // 2
         seen = np.ascontiguousarray(small[first : first + visible, first : first + visible])
-        inputs = normalise(torch.from_numpy(seen)[None])
+        inputs = channels_first(torch.from_numpy(seen)[None])
         heats = [
             cv2.resize(hires_cam(graph.network, layer, inputs, _BLAST)[0], (visible, visible))
             for layer in graph.network.last_layers()

@@ -13,7 +13,7 @@ from trainer.area_baseline import NAME
 from trainer.report import charts, tables
 from trainer.report.pictures import SHOWN_PX, WORST, png_picture, worst_cells
 from trainer.report.template import render_template
-from trainer.report.words import condition_in_words
+from trainer.report.words import condition_in_words, efforts_in_words
 from trainer.statistics.comparison import SIGNIFICANCE, Comparison
 
 Attributions = Mapping[str, Sequence[NDArray[np.uint8]]]
@@ -63,6 +63,7 @@ def render_page(
         paired=tables.paired_table(metrics),
         leaks=tables.leak_table(metrics),
         choices=tables.choices_table(metrics),
+        efforts=efforts_in_words(metrics["choices"]),
         costs=tables.costs_table(metrics),
         galleries=_galleries(comparison, cells_root),
         attributions={

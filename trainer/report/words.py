@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from trainer.area_baseline import NAME
 from trainer.statistics.comparison import Comparison, Leak, Paired
@@ -139,3 +141,17 @@ def _capital(text: str) -> str:
 
 def _listed(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def efforts_in_words(choices: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A sentence for each model whose choices were looked into with less than its own effort."""
+    sentences = []
+    for model, effort in {one["model"]: one["effort"] for one in choices}.items():
+        less = []
+        if "committee_steps" in effort:
+            less.append(f"the committees were trained in {effort['committee_steps']:,} steps")
+        if effort.get("arithmetic") == "bfloat16":
+            less.append("the network looked in bfloat16")
+        if less:
+            sentences.append(f"Of {model}, all choices alike: {' and '.join(less)}.")
+    return sentences

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ class Choice:
     auroc: Estimate
     change: Difference | None
     """Of the AUROC, against all features; ``None`` for all themselves."""
+    effort: Mapping[str, str | float] = field(default_factory=dict)
+    """What was spent on it, where that is less than on the model itself."""
 
 
 def measure_choices(
@@ -45,11 +47,11 @@ def _under(
     model: str, condition: str, choices: Sequence[Predictions], resampling: Resampling
 ) -> Iterator[Choice]:
     whole, whole_rounds = _ranked(choices[0], condition, resampling)
-    yield Choice(model, condition, choices[0].model, whole, None)
+    yield Choice(model, condition, choices[0].model, whole, None, choices[0].description)
     for one in choices[1:]:
         auroc, rounds = _ranked(one, condition, resampling)
         change = bootstrap_difference(auroc.value - whole.value, rounds, whole_rounds)
-        yield Choice(model, condition, one.model, auroc, change)
+        yield Choice(model, condition, one.model, auroc, change, one.description)
 
 
 def _ranked(

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from trainer.models.cell_colours import BOUNDS, CHANNELS, POOLED, CellColours
-from trainer.models.efficientnet_lite import normalise
+from trainer.models.efficientnet_lite import channels_first
 
 SIDE = 64
 
 
 def cell(pixels: np.ndarray) -> torch.Tensor:
-    """Normalised ``[1, 3, SIDE, SIDE]`` of uint8 ``[SIDE, SIDE, 3]``."""
-    return normalise(torch.from_numpy(pixels[None]))
+    """RGB ``[1, 3, SIDE, SIDE]``, 0 to 255, of uint8 ``[SIDE, SIDE, 3]``."""
+    return channels_first(torch.from_numpy(pixels[None]))
 
 
 def left_half() -> torch.Tensor:

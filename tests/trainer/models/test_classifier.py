@@ -119,8 +119,8 @@ def test_what_is_not_the_cell_does_not_matter() -> None:
             return logits
 
     network.mask = MiddleOnly()  # type: ignore[assignment]
-    one = torch.randn(1, 3, 64, 64)
-    other = torch.randn(1, 3, 64, 64)
+    one = 255 * torch.rand(1, 3, 64, 64)
+    other = 255 * torch.rand(1, 3, 64, 64)
     other[:, :, 24:40, 24:40] = one[:, :, 24:40, 24:40]
     with torch.inference_mode():
         torch.testing.assert_close(network(one), network(other))
@@ -131,7 +131,7 @@ def test_a_held_mask_is_trained_no_further() -> None:
     network.hold_mask()
     network.train()
     before = {name: value.clone() for name, value in network.mask.state_dict().items()}
-    network(torch.randn(2, 3, 64, 64)).sum().backward()
+    network(255 * torch.rand(2, 3, 64, 64)).sum().backward()
     assert all(parameter.grad is None for parameter in network.mask.parameters())
     for name, value in network.mask.state_dict().items():
         assert torch.equal(value, before[name]), name

@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from trainer.models.committee import FEATURE_LIMIT, Committee, CommitteeTraining, fit_committee
+from trainer.models.committee import (
+    FEATURE_LIMIT,
+    Committee,
+    CommitteeTraining,
+    fit_committee,
+    thin_,
+)
 
 TRAINING = CommitteeTraining(members=3, hidden=16, steps=400, batch=64, feature_dropout=0.0)
 
@@ -72,6 +78,20 @@ def test_rows_without_weight_teach_nothing() -> None:
     committee = Committee(2, 2, 3, 16)
     fit_committee(committee, both, wrong, weights, TRAINING, seed=0)
     assert (committee(points).argmax(1) == truth.argmax(1)).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5])
+def test_dropout_takes_its_share_and_leaves_the_mean(share: float) -> None:
+    torch.manual_seed(1)
+    features = torch.ones(3, 1001, 101)  # not a multiple of eight
+    thin_(features, share)
+    dropped = features == 0
+    assert dropped.float().mean() == pytest.approx(share, abs=4e-3)
+    assert features.mean() == pytest.approx(1, abs=8e-3)
+    assert features[~dropped].unique().numel() == 1
+    # whatever stands next to each other in the memory is dropped independently
+    both = (dropped[..., 1:] & dropped[..., :-1]).float().mean()
+    assert both == pytest.approx(share**2, abs=6e-3)
 
 
 def test_it_can_be_taught_probabilities() -> None:
