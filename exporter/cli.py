@@ -48,7 +48,9 @@ def bundle(
         Path | None, typer.Option(help="Write what the gate said as HTML, lost cells as pictures.")
     ] = None,
     force: Annotated[bool, typer.Option(help="Replace a bundle of this name and version.")] = False,
-    max_mb: Annotated[float, typer.Option(help="Refuse a larger bundle, in MB.", min=1)] = 30.0,
+    max_mb: Annotated[
+        float, typer.Option(help="Refuse more than that beside float32, in MB.", min=1)
+    ] = 30.0,
 ) -> None:
     """Export trained networks, prove them, and write OUT/NAME-VERSION."""
     from exporter.bundle.assemble import assemble
@@ -126,24 +128,32 @@ def sensitivity(
     role: Annotated[
         Literal["detector", "classifier", "second_opinion"], typer.Option(help="Which network.")
     ] = "detector",
+    precision: Annotated[Literal["int8", "fp16"], typer.Option(help="Which bits.")] = "int8",
 ) -> None:
-    """Measure what INT8 does to every layer of a network of BUNDLE, on training pictures."""
+    """Measure what fewer bits do to every layer of a network of BUNDLE, on training pictures."""
     from rich.progress import Progress
 
     from edge_daemon.contract.bundle import load_bundle
     from exporter.gate.examples import examples_for
+    from exporter.graphs.fp16 import halvable
     from exporter.graphs.int8 import calibrate
-    from exporter.graphs.sensitivity import sensitivities
+    from exporter.graphs.sensitivity import Reducible, sensitivities
 
     bundle = load_bundle(path)
     examples = examples_for(bundle.role(role).spec, data)
-    digest = examples.calibration_digest()
     source = bundle.model(role, "fp32")
-    quantised = calibrate(source, examples.calibration(), "minmax", digest=digest)
+    graph: Reducible
+    if precision == "int8":
+        digest = examples.calibration_digest()
+        graph = calibrate(source, examples.calibration(), "minmax", digest=digest)
+    else:
+        graph = halvable(source, keep_answers=role != "detector")
     with Progress(transient=True) as progress:
-        bar = progress.add_task(role, total=len(quantised.nodes))
-        found = sensitivities(quantised, examples.calibration(), partial(_show, progress, bar))
-    typer.echo("change of the answers, as a share of their deviation, by INT8 in one layer alone:")
+        bar = progress.add_task(role, total=len(graph.nodes))
+        found = sensitivities(graph, examples.calibration(), partial(_show, progress, bar))
+    typer.echo(
+        f"change of the answers, as a share of their deviation, by {precision} in one layer alone:"
+    )
     for one in found:
         typer.echo(one.line(found[0].share))
 

@@ -8,4 +8,4 @@ from edge_daemon.errors import LeukoError
 class ExportError(LeukoError):
     """A model cannot be exported, or what was exported is not what was trained."""
 
-    exit_code = 10
+    exit_code = 26

@@ -7,9 +7,14 @@ runs on RTX cards only, so nothing of it is kept unless a folder is named.
 
 from __future__ import annotations
 
+import ctypes
+import logging
+import os
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +25,8 @@ from edge_daemon.engines.nvidia.builder import build_engine
 from edge_daemon.engines.nvidia.gpu import GpuInfo, compute_capability
 from edge_daemon.engines.nvidia.library import load_library
 from exporter.errors import ExportError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,10 +69,36 @@ def build_all(bundle: Bundle, target: str, out: Path | None = None) -> Iterator[
         started = time.monotonic()
         file = bundle.model(role, precision)
         exact = precision == "fp32"
-        engine, _ = build_engine(library, file, gpu, BuildSettings(), exact_fp32=exact)
+        with chatter_logged():
+            engine, _ = build_engine(library, file, gpu, BuildSettings(), exact_fp32=exact)
         if out is not None:
             _write(out / f"{role}.{precision}.engine", engine)
         yield BuiltEngine(role, precision, len(engine), time.monotonic() - started, str(library))
+
+
+@contextmanager
+def chatter_logged() -> Iterator[None]:
+    """What is printed within this is logged at its end.
+
+    NVIDIA's logger is ours, but parts of its builder print by themselves, two lines for every
+    layer in INT8.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    before = {number: os.dup(number) for number in (1, 2)}
+    with tempfile.TemporaryFile() as caught:
+        for number in before:
+            os.dup2(caught.fileno(), number)
+        try:
+            yield
+        finally:
+            ctypes.CDLL(None).fflush(None)  # what C holds back
+            for number, place in before.items():
+                os.dup2(place, number)
+                os.close(place)
+            caught.seek(0)
+            for line in caught:
+                log.debug("%s", line.decode(errors="replace").rstrip())
 
 
 def _write(file: Path, engine: bytes) -> None:

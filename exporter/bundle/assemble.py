@@ -60,6 +60,7 @@ def assemble(
             data=cited_once(source for run in runs for source in run.data),
             train_groups_sha256=_one_split(runs),
         ),
+        stain=next((run.stain for run in runs if run.stain is not None), None),
         data=_one_manifest(runs),
         history=tuple(run.history for run in runs if run.history is not None),
     )

@@ -69,6 +69,9 @@ def _contents(old: Bundle, new: Bundle) -> Iterator[Difference]:
     groups = [bundle.manifest.provenance.train_groups_sha256 or "unknown" for bundle in (old, new)]
     if groups[0] != groups[1]:
         yield Difference("contents", "patients in training", *(one[:12] for one in groups))
+    stains = [_stain(bundle) for bundle in (old, new)]
+    if stains[0] != stains[1]:
+        yield Difference("contents", "stain taught", *stains)
 
 
 def _graph(bundle: Bundle, role: str, precision: str) -> str:
@@ -77,6 +80,15 @@ def _graph(bundle: Bundle, role: str, precision: str) -> str:
     if models is None or precision not in models.models:
         return "none"
     return bundle.manifest.files[models.models[precision]].sha256[:12]
+
+
+def _stain(bundle: Bundle) -> str:
+    """Colour of red cells and how far it spreads: enough to see that it is another stain."""
+    stain = bundle.manifest.stain
+    if stain is None:
+        return "none"
+    lab = ", ".join(f"{value:.1f}" for value in stain.red_cells.lab)
+    return f"red cells Lab {lab} +- {stain.red_cells.spread:.1f}, {stain.frames} frames"
 
 
 def _calibration(old: Bundle, new: Bundle) -> Iterator[Difference]:

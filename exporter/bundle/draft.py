@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge_daemon.contract.bundle import Provenance, RoleName
+from edge_daemon.contract.stain import StainReference
 from exporter.graphs.signature import RoleSpec
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class BundleDraft:
     version: str
     roles: tuple[RoleDraft, ...]
     provenance: Provenance
+    stain: StainReference | None = None
+    """Colours of the frames that the networks were taught on."""
     data: DataManifest | None = None
     """What the roles were trained and measured on, by count and digest; travels with them."""
     history: tuple[str, ...] = ()

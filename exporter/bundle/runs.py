@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from edge_daemon.contract.bundle import DataSource
 from edge_daemon.contract.roles import ClassifierRole
+from edge_daemon.contract.stain import StainReference
 from exporter.bundle.draft import RoleDraft
 from exporter.bundle.provenance import BCCD, C_NMC, IMAGENET_WEIGHTS, TXL_PBC
 from exporter.errors import ExportError
@@ -53,6 +54,8 @@ class TrainedRun:
     train_groups_sha256: str | None
     """Digest of the sorted list of patient groups it was trained on; None when the data are not
     at hand to list them."""
+    stain: StainReference | None = None
+    """Colours of the whole frames it was taught on."""
     manifest: DataManifest | None = None
     """The data by count and digest, where the run says it."""
     history: str | None = None
@@ -89,6 +92,7 @@ def load_detector_run(folder: Path, data: Path | None = None) -> TrainedRun:
         command=_fit_command(folder, config),
         data=(BCCD, TXL_PBC, *pasted, IMAGENET_WEIGHTS["efficientnet_lite0"]),
         train_groups_sha256=_train_groups(config) if pasted else None,
+        stain=_taught_stain(_data(config)) if _is_at_hand(config) else None,
         manifest=_data_manifest(folder),
         history=_history(folder),
     )
@@ -157,6 +161,18 @@ def _data_manifest(folder: Path) -> DataManifest | None:
 
     path = folder / DATA_JSON
     return DataManifest.read(path) if path.is_file() else None
+
+
+def _taught_stain(data: Path) -> StainReference | None:
+    """What the training frames of all sets have in common: a stain unlike it is new to a detector.
+
+    None without red cells in any of them.
+    """
+    from edge_daemon.vision.quality.stain import measure_stain, stain_reference
+    from trainer.data.fields import read_field_sets
+
+    records = [record for one in read_field_sets(data, "train") for record in one.records]
+    return stain_reference([measure_stain(record.read()) for record in records])
 
 
 def _history(folder: Path) -> str | None:

@@ -2,7 +2,8 @@
 
 The bundle is built in a hidden folder beside its place, loaded back with the daemon's own loader,
 run on its own golden set, and only then renamed to ``<name>-<version>``. A kill or a full disk in
-between leaves a hidden folder that nobody takes for a bundle, and the bundle that was there.
+between leaves a hidden folder that nobody takes for a bundle, and the bundle that was there. What
+the gate found until then is kept (:mod:`exporter.gate.trials`): the same command goes on from it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -42,7 +44,9 @@ from exporter.bundle.model_card import model_card
 from exporter.errors import ExportError
 from exporter.gate.page import JudgedRole, write_gate_page
 from exporter.gate.reduce import Reduction
+from exporter.gate.trials import Trials
 from exporter.gate.verdict import Verdict
+from exporter.graphs.fine_tuning import fine_tuned
 from exporter.graphs.from_torch import Parity, export_graph
 from exporter.graphs.rendered import proofs_for
 from exporter.graphs.rewriting import check_graph
@@ -51,7 +55,8 @@ from trainer.data.data_manifest import DATA_JSON
 
 MODEL_CARD = "MODEL_CARD.md"
 MAX_BYTES = 30_000_000
-"""Largest bundle that ships, unless another limit is asked for."""
+"""Most that a bundle may have beside its graphs in float32, unless another limit is asked for.
+Those are what all else is proven against, and what runs where nothing else does."""
 
 Models: TypeAlias = dict[RoleName, dict[Precision, str]]
 """Of each role the file of each precision."""
@@ -88,7 +93,7 @@ def write_bundle(
         draft: what to write.
         out: folder of bundles; made when it is absent.
         force: replace a bundle of the same name and version.
-        max_bytes: largest size of all files together.
+        max_bytes: largest size of all files together, without the graphs in float32.
         report: where to write the gate's page, with pictures of the cells that were lost.
         tell: is given one line per step that is done.
 
@@ -105,20 +110,26 @@ def write_bundle(
             f"{place} exists; a published version never changes: raise --version, or replace it "
             "with --force"
         )
+    read = "no record" if draft.data is None else draft.data.digest
+    trials = Trials(out / f".{draft.label}.trials", read)
     with _hidden_folder(out, draft.label) as folder:
-        judged = _fill(folder, draft, tell)
+        judged = _fill(folder, draft, trials, tell)
         if report is not None:
             write_gate_page(draft.label, judged, report)
-        size = sum(file.stat().st_size for file in folder.iterdir())
+        float32 = {_model_name(role, "fp32") for role in draft.roles}
+        sizes = {file.name: file.stat().st_size for file in folder.iterdir()}
+        size = sum(bytes_ for name, bytes_ in sizes.items() if name not in float32)
         if size > max_bytes:
             raise ExportError(
-                f"{draft.label} has {size / 1e6:.1f} MB, {max_bytes / 1e6:.1f} MB are allowed: "
-                "every device of a fleet fetches it; train a smaller network, or raise --max-mb"
+                f"{draft.label} has {size / 1e6:.1f} MB beside float32, {max_bytes / 1e6:.1f} MB "
+                "are allowed: every device of a fleet fetches it; train a smaller network, or "
+                "raise --max-mb"
             )
         for proof in verify_bundle(folder):
             tell(str(proof))
         _to_disk(folder)
         _move_into_place(folder, place)
+    trials.forget()
     return load_bundle(place)
 
 
@@ -154,7 +165,9 @@ def _proof(bundle: Bundle, role: RoleName, precision: Precision) -> ModelProof:
     return ModelProof(role, precision, file.stat().st_size, difference)
 
 
-def _fill(folder: Path, draft: BundleDraft, tell: Callable[[str], None]) -> tuple[JudgedRole, ...]:
+def _fill(
+    folder: Path, draft: BundleDraft, trials: Trials, tell: Callable[[str], None]
+) -> tuple[JudgedRole, ...]:
     """Write every file of the bundle into ``folder``, the manifest last; what the gate said."""
     parities: dict[str, Parity] = {}
     golden: dict[str, NDArray[np.generic]] = {}
@@ -171,7 +184,14 @@ def _fill(folder: Path, draft: BundleDraft, tell: Callable[[str], None]) -> tupl
         if role.examples is None:
             tell(f"{role.name}: no data at hand to calibrate and judge with: float32 only")
             continue
-        reduction = Reduction(role.name, file, role.examples, tell)
+        reduction = Reduction(
+            role.name,
+            file,
+            role.examples,
+            tell,
+            fine_tune=partial(_write_fine_tuned, role),
+            trials=trials.of(role.spec.model_dump_json()),
+        )
         steps: dict[Precision, Callable[[Path], Verdict]] = {
             "fp16": reduction.to_fp16,
             "int8": reduction.to_int8,
@@ -190,6 +210,13 @@ def _fill(folder: Path, draft: BundleDraft, tell: Callable[[str], None]) -> tupl
     files = {file.name: file_entry(file) for file in sorted(folder.iterdir())}
     write_manifest(folder, _manifest(draft, files, models, verdicts))
     return tuple(judged)
+
+
+def _write_fine_tuned(role: RoleDraft, file: Path) -> None:
+    """Write the graph of ``role`` with weights that bear INT8, in float32."""
+    assert role.examples is not None  # noqa: S101 - without examples nothing is quantised
+    tuned = fine_tuned(role.graph, role.examples.calibration())
+    export_graph(tuned, role.spec, file, proofs=proofs_for(role.spec), metadata=_metadata(role))
 
 
 def _metadata(role: RoleDraft) -> dict[str, str]:
@@ -247,6 +274,7 @@ def _manifest(
         "roles": roles,
         "metrics": {name: round(value, 6) for name, value in {**draft.metrics, **reduced}.items()},
         "provenance": draft.provenance.model_dump(mode="json"),
+        "stain": None if draft.stain is None else draft.stain.model_dump(mode="json"),
         "files": {name: entry.model_dump() for name, entry in files.items()},
     }
     try:

@@ -12,7 +12,9 @@ Those pairs are taken out again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
@@ -21,41 +23,102 @@ from exporter.errors import ExportError
 from exporter.graphs.rewriting import answering_nodes, drop_unread, write_graph
 
 _FLOAT, _FLOAT16 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
-_IN_FLOAT16 = frozenset({"Conv", "Clip", "Relu"})
+_ACTIVATIONS = frozenset({"Clip", "Relu"})
+_MOVING = frozenset(
+    {"Cast", "Concat", "Constant", "Expand", "Gather", "Reshape", "Shape", "Slice", "Split"}
+    | {"Squeeze", "Transpose", "Unsqueeze", "QuantizeLinear", "DequantizeLinear"}
+)
+"""Operators that round nothing but what they are given."""
+_IN_FLOAT16 = _ACTIVATIONS | {"Conv"}
 """Operators that may be float16 although what they make is the answer, or is read by nobody else:
 convolutions and their activations."""
 
 
-def halve(source: Path, file: Path, *, keep_answers: bool) -> None:
-    """Write ``source``, a float32 or INT8 graph, to ``file`` with float16 in place of float32.
+@dataclass(frozen=True, eq=False)
+class Halvable:
+    """A float32 or INT8 graph, of which any layers may be written in float16.
 
-    Args:
-        source: ONNX file, as the exporter writes it.
-        file: where to write; replaced only when the graph is sound.
-        keep_answers: leave in float32 what no convolution follows. A detector's scores and sides
-            may be float16; a classifier's statistics over a cell may not.
+    A layer is a node that computes, with what clips its sums.
+    """
+
+    name: str
+    """Of its file."""
+    float32: onnx.ModelProto
+    kept: frozenset[str]
+    """Names of the nodes that are never float16."""
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Names of the layers, from the input of the graph on."""
+        clips = {clip.name for node in self._computing() if (clip := self._clip_of(node))}
+        return tuple(node.name for node in self._computing() if node.name not in clips)
+
+    def mixed(self, in_float: Collection[str]) -> onnx.ModelProto:
+        """The graph in float16, the layers ``in_float`` in float32.
+
+        Raises:
+            ExportError: the graph cannot be rewritten, or one of them is none of :attr:`nodes`.
+        """
+        from onnxruntime.transformers.float16 import convert_float_to_float16
+
+        unknown = sorted(set(in_float) - set(self.nodes))
+        if unknown:
+            raise ExportError(f"{unknown[0]} is no layer of {self.name} that can be float16")
+        kept = sorted(self.kept.union(*map(self._layer, in_float)))
+        model = copy.deepcopy(self.float32)
+        try:
+            halved = convert_float_to_float16(model, keep_io_types=True, node_block_list=kept)
+            _without_detours(halved.graph)
+            _in_order(halved.graph)
+            _say_precision(halved, self.float32)
+        except Exception as error:  # ONNX Runtime and onnx raise what the operator at fault raises
+            cause = " ".join(str(error).split())[:300]
+            raise ExportError(f"{self.name} cannot be written in float16: {cause}") from error
+        return halved
+
+    def _computing(self) -> Iterator[onnx.NodeProto]:
+        for node in self.float32.graph.node:
+            if node.name not in self.kept and node.op_type not in _MOVING:
+                yield node
+
+    def _layer(self, name: str) -> set[str]:
+        node = next(one for one in self.float32.graph.node if one.name == name)
+        clip = self._clip_of(node)
+        return {name} if clip is None else {name, clip.name}
+
+    def _clip_of(self, node: onnx.NodeProto) -> onnx.NodeProto | None:
+        """What clips the sums of a convolution, where nobody else reads them."""
+        if node.op_type != "Conv":
+            return None
+        readers = [one for one in self.float32.graph.node if node.output[0] in one.input]
+        one_clips = len(readers) == 1 and readers[0].op_type in _ACTIVATIONS
+        return readers[0] if one_clips else None
+
+
+def halvable(source: Path, *, keep_answers: bool) -> Halvable:
+    """Read ``source``, a float32 or INT8 graph as the exporter writes it.
+
+    ``keep_answers``: leave in float32 what no convolution follows. A detector's scores and sides
+    may be float16; a classifier's statistics over a cell may not.
+    """
+    model = onnx.load(source)
+    return Halvable(source.name, model, _answers(model.graph) if keep_answers else frozenset())
+
+
+def halve(source: Path, file: Path, *, keep_answers: bool) -> None:
+    """Write ``source`` to ``file`` with float16 wherever :func:`halvable` allows it.
+
+    ``file`` is replaced only when the graph is sound.
 
     Raises:
         ExportError: the graph cannot be rewritten.
     """
-    from onnxruntime.transformers.float16 import convert_float_to_float16
-
-    model = onnx.load(source)
-    kept = _kept_nodes(model.graph) if keep_answers else []
-    try:
-        halved = convert_float_to_float16(model, keep_io_types=True, node_block_list=kept)
-        _without_detours(halved.graph)
-        _in_order(halved.graph)
-        _say_precision(halved, onnx.load(source, load_external_data=False))
-    except Exception as error:  # ONNX Runtime and onnx raise whatever the operator at fault raises
-        cause = " ".join(str(error).split())[:300]
-        raise ExportError(f"{source.name} cannot be written in float16: {cause}") from error
-    write_graph(halved, file)
+    write_graph(halvable(source, keep_answers=keep_answers).mixed(()), file)
 
 
-def _kept_nodes(graph: onnx.GraphProto) -> list[str]:
+def _answers(graph: onnx.GraphProto) -> frozenset[str]:
     answering = answering_nodes(graph)
-    return sorted(
+    return frozenset(
         node.name
         for node in graph.node
         if node.name in answering and node.op_type not in _IN_FLOAT16

@@ -12,8 +12,10 @@ INT8 and float is cut out of its result.
 from __future__ import annotations
 
 import copy
+import io
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -98,29 +100,30 @@ def calibrate(
                     f"{source.name}: {len(reader)} pictures are too few to calibrate with, "
                     f"{LEAST_PICTURES} are needed: give more training data"
                 )
-            quantize_static(
-                str(prepared),
-                str(written),
-                reader,
-                quant_format=QuantFormat.QDQ,
-                per_channel=True,
-                activation_type=QuantType.QInt8,
-                weight_type=QuantType.QInt8,
-                op_types_to_quantize=_QUANTISED,
-                nodes_to_exclude=sorted(
-                    answering_nodes(model.graph) | _sums_with_constants(model.graph)
-                ),
-                calibrate_method=methods[calibrator],
-                extra_options={
-                    "ActivationSymmetric": True,
-                    "WeightSymmetric": True,
-                    "QuantizeBias": False,
-                    "DedicatedQDQPair": False,
-                    "OpTypesToExcludeOutputQuantization": _QUANTISED,
-                    "CalibStridedMinMax": _stride(len(reader)),
-                    "CalibPercentile": 99.999,
-                },
-            )
+            with redirect_stdout(io.StringIO()):  # it prints how it goes about it
+                quantize_static(
+                    str(prepared),
+                    str(written),
+                    reader,
+                    quant_format=QuantFormat.QDQ,
+                    per_channel=True,
+                    activation_type=QuantType.QInt8,
+                    weight_type=QuantType.QInt8,
+                    op_types_to_quantize=_QUANTISED,
+                    nodes_to_exclude=sorted(
+                        answering_nodes(model.graph) | _sums_with_constants(model.graph)
+                    ),
+                    calibrate_method=methods[calibrator],
+                    extra_options={
+                        "ActivationSymmetric": True,
+                        "WeightSymmetric": True,
+                        "QuantizeBias": False,
+                        "DedicatedQDQPair": False,
+                        "OpTypesToExcludeOutputQuantization": _QUANTISED,
+                        "CalibStridedMinMax": _stride(len(reader)),
+                        "CalibPercentile": 99.999,
+                    },
+                )
             int8 = onnx.load(written)
     except ExportError:
         raise

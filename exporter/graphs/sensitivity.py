@@ -1,17 +1,18 @@
-"""Which layers suffer from INT8: each by itself, on training pictures.
+"""Which layers suffer from fewer bits: each by itself, on training pictures.
 
-One node at a time reads quantised inputs while all others compute in float32, and the answers are
-held against those of float32 alone, as a share of their spread (the measure of the golden set). The
-layers at the top of the list are the first to stay in float when a graph in INT8 does not pass its
+One layer at a time computes in INT8 or in float16 while all others do in float32, and the answers
+are held against those of float32 alone, as a share of their spread (the measure of the golden set).
+The layers at the top of the list are the first to keep more bits when a graph does not pass its
 gate. Held-out pictures take no part: they judge the result.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import onnx
@@ -19,7 +20,6 @@ from numpy.typing import NDArray
 
 from edge_daemon.contract.golden import spread_share
 from exporter.errors import ExportError
-from exporter.graphs.int8 import Quantised
 from exporter.graphs.reference import ReferenceSession
 
 PICTURES = 24
@@ -27,9 +27,24 @@ PICTURES = 24
 _BAR = 40
 
 
+class Reducible(Protocol):
+    """A graph of which any layers may have fewer bits."""
+
+    @property
+    def float32(self) -> onnx.ModelProto:
+        """The graph as it is."""
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Names of the nodes that may have fewer bits, from the input of the graph on."""
+
+    def mixed(self, in_float: Collection[str]) -> onnx.ModelProto:
+        """The graph with fewer bits in all of them but ``in_float``."""
+
+
 @dataclass(frozen=True)
 class Sensitivity:
-    """What INT8 in one layer does to the answers."""
+    """What fewer bits in one layer do to the answers."""
 
     node: str
     operator: str
@@ -43,14 +58,14 @@ class Sensitivity:
 
 
 def sensitivities(
-    quantised: Quantised,
+    reducible: Reducible,
     pictures: Iterable[NDArray[np.uint8]],
     tick: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> tuple[Sensitivity, ...]:
-    """Every quantised layer, the most sensitive first.
+    """Every layer that may have fewer bits, the most sensitive first.
 
     Args:
-        quantised: a calibrated graph.
+        reducible: a calibrated graph, or one to be written in float16.
         pictures: batches, uint8 ``[N, H, W, 3]``; the first ``PICTURES`` of them are shown.
         tick: told how many layers are done, and of how many.
 
@@ -58,15 +73,15 @@ def sensitivities(
         ExportError: there is no picture, or the runtime fails on a graph.
     """
     shown = _first(pictures, PICTURES)
-    operators = {node.name: node.op_type for node in quantised.int8.graph.node}
-    wanted = _answers(quantised.float32, shown)
+    operators = {node.name: node.op_type for node in reducible.float32.graph.node}
+    wanted = _answers(reducible.float32, shown)
     found = []
-    for done, node in enumerate(quantised.nodes, start=1):
-        others = [name for name in quantised.nodes if name != node]
-        answers = _answers(quantised.mixed(others), shown)
+    for done, node in enumerate(reducible.nodes, start=1):
+        others = [name for name in reducible.nodes if name != node]
+        answers = _answers(reducible.mixed(others), shown)
         share = max(spread_share(answers[name], wanted[name]) for name in wanted)
         found.append(Sensitivity(node, operators[node], share))
-        tick(done, len(quantised.nodes))
+        tick(done, len(reducible.nodes))
     return tuple(sorted(found, key=lambda one: (-one.share, one.node)))
 
 

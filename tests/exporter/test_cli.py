@@ -35,7 +35,7 @@ def test_a_run_that_is_not_there_is_one_line(tmp_path: Path) -> None:
         *("bundle", "--detector", str(tmp_path / "d"), "--classifier", str(tmp_path / "c")),
         *("--name", "x", "--version", "1.0.0", "--out", str(tmp_path)),
     )
-    assert done.returncode == 10
+    assert done.returncode == 26
     assert done.stderr.count("\n") == 1
     assert "is not a run folder" in done.stderr
     assert list(tmp_path.iterdir()) == []

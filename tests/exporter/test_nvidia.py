@@ -6,6 +6,8 @@ they compute the right thing is for the golden set on the device.
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,7 +30,7 @@ from exporter.graphs.int8 import LEAST_PICTURES, calibrate
 from exporter.graphs.rendered import proofs_for, rendered_inputs
 from exporter.graphs.rewriting import write_graph
 from exporter.graphs.signature import RoleSpec
-from exporter.nvidia import build_all
+from exporter.nvidia import build_all, chatter_logged
 from trainer.models.classifier import ARCHITECTURES, CellClassifier, ClassifierGeometry
 from trainer.models.classifier import ClassifierGraph as Classifier
 from trainer.models.detector import Detector, DetectorGraph
@@ -143,6 +145,18 @@ def test_every_graph_of_a_bundle_is_built_and_kept_where_asked(
         file = tmp_path / "engines" / f"{one.role}.{one.precision}.engine"
         assert file.stat().st_size == one.size_bytes
     assert "built by TensorRT for RTX" in str(built[0])
+
+
+def test_what_the_builder_remarks_goes_into_the_log(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "exporter.nvidia")
+    with chatter_logged():
+        os.write(1, b"WARNING: in op node_clamp_1_min\n")
+        os.write(2, b"(foreignNode) Converting conv weight scales to fp32.\n")
+    print("detector int8: built")
+    assert capfd.readouterr() == ("detector int8: built\n", "")
+    assert [one.getMessage()[:12] for one in caplog.records] == ["WARNING: in ", "(foreignNode"]
 
 
 def test_a_folder_that_cannot_be_written_is_told(small_bundle: Path, tmp_path: Path) -> None:

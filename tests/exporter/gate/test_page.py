@@ -35,7 +35,7 @@ def judged(lost: int, after: float = 0.80, precision: Precision = "int8") -> Jud
         precision,
         "minmax, <all> in INT8",
         Measured({"on_black.auroc": 0.9, "on_black.specificity": 0.7}, names),
-        Measured({"on_black.auroc": after, "on_black.specificity": 0.6}, frozenset({"x"})),
+        Measured({"on_black.auroc": after, "on_black.specificity": 0.69}, frozenset({"x"})),
     )
     return JudgedRole(verdict, Pictured())  # type: ignore[arg-type]
 

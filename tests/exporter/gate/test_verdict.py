@@ -54,10 +54,17 @@ def test_what_was_not_measured_counts_as_lost(after: dict[str, float]) -> None:
 
 def test_figures_that_only_inform_decide_nothing() -> None:
     assert verdict(
-        {"on_black.auroc": 0.8, "on_black.specificity": 0.9},
-        {"on_black.auroc": 0.8, "on_black.specificity": 0.1},
+        {"on_black.auroc": 0.8, "on_black.calibration_error": 0.02},
+        {"on_black.auroc": 0.8, "on_black.calibration_error": 0.01},
     ).passed
-    assert not verdict({"on_black.specificity": 0.9}, {"on_black.specificity": 0.9}).passed
+    only_shown = {"on_black.calibration_error": 0.02}
+    assert not verdict(only_shown, only_shown).passed
+
+
+def test_sensitivity_is_not_bought_with_any_specificity() -> None:
+    before = {"on_black.sensitivity": 0.88, "on_black.specificity": 0.75}
+    assert verdict(before, {"on_black.sensitivity": 0.89, "on_black.specificity": 0.74}).passed
+    assert not verdict(before, {"on_black.sensitivity": 1.0, "on_black.specificity": 0.1}).passed
 
 
 def test_cells_that_were_lost_are_named() -> None:

@@ -11,7 +11,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from exporter.errors import ExportError
-from exporter.graphs.fp16 import halve
+from exporter.graphs.fp16 import halvable, halve
 from exporter.graphs.from_torch import export_graph
 from exporter.graphs.reference import ReferenceSession
 from exporter.graphs.rendered import proofs_for, rendered_inputs
@@ -68,6 +68,31 @@ def test_it_says_its_precision_and_nothing_of_where_it_was_made(halved: Path) ->
 def test_the_same_graph_gives_the_same_bytes(source: Path, halved: Path, tmp_path: Path) -> None:
     halve(source, tmp_path / "again.onnx", keep_answers=True)
     assert (tmp_path / "again.onnx").read_bytes() == halved.read_bytes()
+
+
+def test_a_layer_that_stays_in_float32_is_read_and_clipped_in_float32(source: Path) -> None:
+    graph = halvable(source, keep_answers=True)
+    convolutions = [node.name for node in graph.float32.graph.node if node.op_type == "Conv"]
+    model = graph.mixed(convolutions[:1])
+    types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    weights = [types[node.input[1]] for node in model.graph.node if node.op_type == "Conv"]
+    assert weights == [TensorProto.FLOAT] + [TensorProto.FLOAT16] * (len(convolutions) - 1)
+    onnx.checker.check_model(model, full_check=True)
+
+
+def test_with_all_layers_in_float32_it_is_the_graph_it_was(source: Path, tmp_path: Path) -> None:
+    graph = halvable(source, keep_answers=True)
+    (tmp_path / "none.onnx").write_bytes(graph.mixed(graph.nodes).SerializeToString())
+    crops = rendered_inputs(CLASSIFIER, 12, 3)
+    wanted, found = (
+        ReferenceSession(file).run(crops)["logits"] for file in (source, tmp_path / "none.onnx")
+    )
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_a_layer_that_there_is_not_is_named(source: Path) -> None:
+    with pytest.raises(ExportError, match=r"conv_9 is no layer of classifier.fp32.onnx"):
+        halvable(source, keep_answers=True).mixed(["conv_9"])
 
 
 def write_statistics(file: Path) -> None:

@@ -20,7 +20,6 @@ from edge_daemon.engines.select import open_engine
 from exporter.bundle.writer import verify_bundle, write_bundle
 from exporter.errors import ExportError
 from exporter.gate.examples import Network
-from exporter.gate.reduce import CALIBRATORS
 from exporter.gate.verdict import Measured
 from exporter.graphs.int8 import Quantised, calibrate
 from exporter.graphs.reference import ReferenceSession
@@ -202,7 +201,11 @@ def test_a_precision_that_loses_blasts_does_not_ship(tmp_path: Path) -> None:
     assert not (written.path / "classifier.int8.onnx").exists()
     assert not (written.path / "classifier.fp16.onnx").exists()
     refused = [line for line in told if "refused" in line]
-    assert len(refused) == 1 + len(CALIBRATORS)  # float16, and INT8, which has but one layer
+    float16, int8 = ([x for x in refused if f" {name} (" in x] for name in ("fp16", "int8"))
+    # of its one layer none can stay in float; then the same with weights that were tuned for it
+    assert ["int8 (fine-tuned, " in line for line in int8] == [False] * 2 + [True] * 2
+    assert len(float16) > 1
+    assert "layers in float: " in float16[-1]
     assert "on_black.sensitivity falls from 0.9500 to 0.9400, 0.005 may be lost" in refused[0]
     assert "refused" in (written.path / "MODEL_CARD.md").read_text()
 
