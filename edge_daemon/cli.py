@@ -13,18 +13,26 @@ from typing import Annotated, Literal
 
 import typer
 
+from edge_daemon import __version__
 from edge_daemon.calibrate_cli import app as calibrate_app
 from edge_daemon.cli_options import (
     BundleOption,
+    DaemonConfigOption,
     EngineOption,
+    JsonOption,
+    OperatorOption,
     PrecisionOption,
     ScaleOption,
+    SocketOption,
     ThreadsOption,
     console,
 )
+from edge_daemon.control_cli import app as control_app
 from edge_daemon.engine_cli import app as engine_app
 from edge_daemon.engines.options import EngineOptions
 from edge_daemon.errors import LeukoError
+from edge_daemon.slide_cli import app as slide_app
+from edge_daemon.update_cli import app as update_app
 
 app = typer.Typer(
     name="leuko-edge",
@@ -37,9 +45,19 @@ app = typer.Typer(
 )
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"leuko-edge {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def _main(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr")] = False,
+    version: Annotated[  # noqa: ARG001 - said by its callback
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version"),
+    ] = False,
 ) -> None:
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING,
@@ -233,8 +251,17 @@ def bench(
     networks: Annotated[
         bool, typer.Option("--networks", help="Time the networks alone, every precision by turns")
     ] = False,
+    overhead: Annotated[
+        bool, typer.Option("--overhead", help="The share of everything around the networks")
+    ] = False,
 ) -> None:
     """Time every stage of the path of a frame on this machine."""
+    if overhead:
+        from edge_daemon.commands.bench_overhead import bench_overhead
+
+        options = EngineOptions(engine, precision, threads)
+        bench_overhead(bundle, options, console(), min(frames, 200))
+        return
     if networks:
         from edge_daemon.commands.bench_networks import bench_networks
 
@@ -245,8 +272,54 @@ def bench(
     command.bench(source, frames, bundle, EngineOptions(engine, precision, threads), console())
 
 
+@app.command("command")
+def send_command(
+    name: Annotated[str, typer.Argument(help="Such as status, bundle-activate, config-reload")],
+    args: Annotated[str | None, typer.Argument(help="Its arguments, a JSON object")] = None,
+    operator: OperatorOption = None,
+    identity: Annotated[
+        str | None, typer.Option("--id", help="32 hexadecimal digits: a repeat is not done again")
+    ] = None,
+    socket: SocketOption = None,
+    config: DaemonConfigOption = None,
+) -> None:
+    """Send any command to the running daemon of this machine; prints its reply, JSON."""
+    from edge_daemon.commands import ask
+
+    at = ask.socket_of(socket, config)
+    ask.command(at, name, args, operator=operator, identity=identity)
+
+
+@app.command()
+def ledger(
+    what: Annotated[
+        str | None,
+        typer.Argument(help="A slide, or 'commands' for the audit [default: all slides]"),
+    ] = None,
+    day: Annotated[str | None, typer.Option("--day", help="Only this day, 2026-11-27, UTC")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many lines")] = 50,
+    outbox: Annotated[
+        Path | None, typer.Option("--outbox", help="File of the outbox, in which the ledger lies")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", help="Its configuration [default: /etc/leuko-edge/microscope.toml]"
+        ),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Read the ledger on disk: slides, their frames and ends, and every command."""
+    from edge_daemon.commands import ledger as command
+
+    command.ledger(command.outbox_of(outbox, config), what, day=day, limit=limit, as_json=json)
+
+
 app.add_typer(engine_app, name="engine")
+app.add_typer(slide_app, name="slide")
 app.add_typer(calibrate_app, name="calibrate")
+app.add_typer(control_app, name="control")
+app.add_typer(update_app, name="update")
 
 
 @app.command()

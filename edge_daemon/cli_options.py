@@ -28,6 +28,23 @@ ScaleOption = Annotated[
     float | None,
     typer.Option("--um-per-px", min=1e-3, max=100.0, help="Scale of the pictures, if known"),
 ]
+SocketOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--socket",
+        envvar="LEUKO_EDGE_SOCKET",
+        help="Socket of the daemon [default: /run/leuko-edge/leuko-edge.sock]",
+        show_default=False,
+    ),
+]
+DaemonConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="Configuration of the daemon, which names its socket"),
+]
+OperatorOption = Annotated[
+    str | None, typer.Option("--operator", help="Your pseudonym, for the audit")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs")]
 
 
 def console() -> Console:

@@ -14,17 +14,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from edge_daemon.calibration.document import Objective, Region
 from edge_daemon.contract.base import Name, StrictModel
 from edge_daemon.contract.messages import CommandName
+from edge_daemon.control_settings import ControlSettings
 from edge_daemon.delivery.settings import BrokerSettings
 from edge_daemon.engines.names import EngineChoice, PrecisionChoice
 from edge_daemon.engines.nvidia.build_settings import BuildSettings
 from edge_daemon.engines.options import EngineOptions
 from edge_daemon.errors import ConfigError
 from edge_daemon.http_settings import HttpSettings
+from edge_daemon.update_settings import UpdateSettings
 from edge_daemon.vision.quality import QualityThresholds
 from edge_daemon.vision.slide import SlideThresholds
 
@@ -107,17 +109,45 @@ class CalibrationSettings(StrictModel):
     """Left, top, width and height on the sensor; all of it when not given."""
 
 
+class LabelSettings(StrictModel):
+    """How the label that the camera sees begins a slide, where ``start`` is ``by_label``."""
+
+    barcodes: bool = False
+    """Read EAN-13 beside QR codes. Only where labels have no other linear code: of Code 128 and
+    Code 39, which it does not know, OpenCV makes wrong EAN numbers."""
+    pattern: str | None = Field(default=None, max_length=500)
+    """Regular expression for the whole text of a label; what does not match begins nothing."""
+    read_same: int = Field(default=3, ge=1, le=100)
+    """Times that a label must be read the same before it means anything."""
+    per_second: float = Field(default=4.0, gt=0, le=100)
+    """Frames of a camera that are looked at for a label."""
+    on_other: Literal["warn", "finish_and_begin"] = "warn"
+    """What another label means while a slide is under way: only tell the operator, or finish that
+    slide and begin the next."""
+
+    @field_validator("pattern")
+    @classmethod
+    def _is_expression(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        return pattern
+
+
 class SlideSettings(StrictModel):
     """What a slide is called and which counts mean what."""
 
-    start: Literal["at_once", "on_command"] = "at_once"
-    """Whether a slide begins with the daemon, or when a command says so."""
+    start: Literal["at_once", "on_command", "by_label"] = "at_once"
+    """Whether a slide begins with the daemon, when a command says so, or when the camera sees its
+    label (and when a command says so)."""
     resume: bool = True
     """Go on with the slide that was under way when the daemon was cut off."""
     name: Name | None = None
     """Name of the slide that begins at once; a name from date and time when not given."""
     operator: Name | None = None
     """Pseudonym of who is at the microscope, unless the command that begins a slide names one."""
+    label: LabelSettings = LabelSettings()
     thresholds: SlideThresholds = SlideThresholds()
 
 
@@ -126,6 +156,16 @@ class OutboxSettings(StrictModel):
 
     path: Path = Path("leuko-edge-outbox.db")
     budget_mb: int = Field(default=256, ge=1)
+    """Over it the oldest pictures of cells are given up, then results without suspicious cells."""
+    keep_free_mb: int = Field(default=64, ge=1)
+    """The same where the disk has less than this left; said from twice as much on."""
+
+
+class LedgerSettings(StrictModel):
+    """What is remembered of slides that have ended: ``leuko-edge ledger``."""
+
+    keep_slides: int = Field(default=5000, ge=1, le=1_000_000)
+    """The oldest are forgotten, with their names: about 3 kB a slide."""
 
 
 class RecordSettings(StrictModel):
@@ -148,13 +188,25 @@ class CommandSettings(StrictModel):
         "slide-finish",
         "slide-abort",
         "bundle-activate",
+        "bundle-shadow",
         "config-reload",
+        "control-run",
         "status",
     )
     """Others are refused. ``bundle-stage`` reads a folder of this machine: allow it where whoever
-    commands may choose that folder."""
+    commands may choose that folder; ``control-accept`` says from now on what is expected of a
+    control."""
     per_minute: int = Field(default=60, ge=1)
     """More are refused, and not answered each."""
+
+
+class LocalSettings(StrictModel):
+    """Commands of people on this machine: ``leuko-edge slide`` and ``leuko-edge command``."""
+
+    enabled: bool = True
+    socket: Path | None = None
+    """Unix domain socket for the daemon's user and group; beside the outbox, with the ending
+    ``.sock``, when not given."""
 
 
 class Config(StrictModel):
@@ -168,11 +220,20 @@ class Config(StrictModel):
     quality: QualityThresholds = QualityThresholds()
     slide: SlideSettings = SlideSettings()
     commands: CommandSettings = CommandSettings()
+    ledger: LedgerSettings = LedgerSettings()
     record: RecordSettings = RecordSettings()
     http: HttpSettings = HttpSettings()
+    local: LocalSettings = LocalSettings()
     calibration: CalibrationSettings = CalibrationSettings()
+    control: ControlSettings = ControlSettings()
+    update: UpdateSettings = UpdateSettings()
     health_every_s: float = Field(default=10.0, gt=0)
     """How often the device reports its health."""
+
+    @property
+    def local_socket(self) -> Path:
+        """Where people on this machine ask the daemon."""
+        return self.local.socket or self.outbox.path.with_suffix(".sock")
 
 
 def load_config(path: Path, environment: Mapping[str, str] | None = None) -> Config:
@@ -250,10 +311,30 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
             "outbox": beside(config.outbox, "path"),
             "record": beside(config.record, "folder"),
             "calibration": beside(config.calibration, "file"),
+            "control": _control_beside(beside(config.control, "expected"), folder),
+            "local": beside(config.local, "socket"),
+            "update": _update_beside(
+                beside(config.update, "state", "desired_file", "versions"), folder
+            ),
             "models": beside(config.models, "bundle", "store", "engine_cache"),
             "broker": beside(config.broker, "ca_file", "cert_file", "key_file"),
         }
     )
+
+
+def _control_beside(control: ControlSettings, folder: Path) -> ControlSettings:
+    """Its source too, where it is a path and no address."""
+    if control.source is None or "://" in control.source:
+        return control
+    return control.model_copy(update={"source": str(folder / Path(control.source).expanduser())})
+
+
+def _update_beside(update: UpdateSettings, folder: Path) -> UpdateSettings:
+    """Its repository too, where it is a path and no address."""
+    if update.repository is None or "://" in update.repository:
+        return update
+    place = folder / Path(update.repository).expanduser()
+    return update.model_copy(update={"repository": str(place)})
 
 
 def _first_mistake(
@@ -277,7 +358,7 @@ def _first_mistake(
     message = str(mistake["msg"]).removeprefix("Value error, ")
     # Only a plain value is repeated: a whole table could hold a password.
     value = mistake["input"]
-    secret = keys[:1] == ["broker"] or keys[-1:] == ["token"]
+    secret = keys[:1] == ["broker"] or keys[-1:] in (["token"], ["repository"])
     shown = f" = {value!r}" if isinstance(value, int | float | str) and not secret else ""
     return f"{where}: {key}{shown}: {message}{more}"
 

@@ -46,6 +46,14 @@ class SourceError(LeukoError):
     exit_code = 5
 
 
+class AbsentSourceError(SourceError):
+    """A source is not there now, and may come: unplugged, switched off, not mounted yet.
+
+    Whoever runs unattended waits for it. What can never come (a misspelt setting, a file that does
+    not exist) is a plain :class:`SourceError`.
+    """
+
+
 class FrameReadError(SourceError):
     """One frame could not be read; the source goes on with the next one."""
 
@@ -62,6 +70,10 @@ class OutboxError(LeukoError):
     exit_code = 7
 
 
+class DiskFullError(OutboxError):
+    """The disk of the outbox is full; what was being written is not stored, all else is."""
+
+
 class DataError(LeukoError):
     """Training or test data is missing, broken or contradicts itself."""
 
@@ -74,13 +86,35 @@ class MessageError(LeukoError):
     exit_code = 9
 
 
+class CommandError(LeukoError):
+    """A command cannot be carried out as things stand; one line that says why."""
+
+    exit_code = 10
+
+
 class ServiceError(LeukoError):
-    """The local HTTP interface cannot start where the configuration wants it."""
+    """An interface of the daemon cannot open where it should, or no daemon answers there."""
 
     exit_code = 12
+
+
+class ControlError(LeukoError):
+    """A control cannot be run, or its expected result cannot be read, written or trusted."""
+
+    exit_code = 14
 
 
 class CalibrationError(LeukoError):
     """A calibration cannot be made of these frames, or its file cannot be trusted."""
 
     exit_code = 13
+
+
+class UpdateError(LeukoError):
+    """An update cannot be had, or is not to be trusted; what runs goes on as before."""
+
+    exit_code = 15
+
+
+class ExpiredError(UpdateError):
+    """What the repository says was signed too long ago: updates wait, screening does not."""

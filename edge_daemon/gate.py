@@ -16,6 +16,14 @@ from edge_daemon.vision.quality.cover import judge_overlap, overlap_fraction
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class CorrectedFrame(Frame):
+    """A frame under even, white light, with the calibrated scale where it had none."""
+
+    original: Frame = dataclasses.field(kw_only=True)
+    """As the camera gave it: what a recording keeps."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Corrected:
     """A frame as the calibration makes it; the source's own where none holds for it."""
 
@@ -53,10 +61,19 @@ class Gate:
         calibration = self._calibration
         if calibration is None or not calibration.fits(frame.pixels):
             return Corrected(frame)
-        pixels = calibration.correct(frame.pixels)
+        even = CorrectedFrame(
+            frame.index,
+            frame.source,
+            frame.captured_at,
+            calibration.correct(frame.pixels),
+            frame.field,
+            frame.um_per_px,
+            frame.stage,
+            original=frame,
+        )
         if frame.um_per_px is not None or calibration.um_per_px is None:
-            return Corrected(dataclasses.replace(frame, pixels=pixels), calibration)
-        known = dataclasses.replace(frame, pixels=pixels, um_per_px=calibration.um_per_px)
+            return Corrected(even, calibration)
+        known = dataclasses.replace(even, um_per_px=calibration.um_per_px)
         return Corrected(known, calibration, calibration.scale_from)
 
     def assess(self, corrected: Corrected) -> Quality:

@@ -91,6 +91,15 @@ class Models:
         return cls(bundle, opened.get("detector"), opened[judge], spec)
 
     @property
+    def engines(self) -> tuple[Engine | None, Engine]:
+        """Detector and classifier; whoever times them puts others around them."""
+        return self._detector, self._classifier
+
+    @engines.setter
+    def engines(self, engines: tuple[Engine | None, Engine]) -> None:
+        self._detector, self._classifier = engines
+
+    @property
     def description(self) -> str:
         """Bundle and engines, for logs and messages."""
         engines = {e.name for e in (self._detector, self._classifier) if e is not None}

@@ -18,16 +18,14 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from edge_daemon.calibration.apply import Calibrated
+from edge_daemon.contract.envelope import as_reason
 from edge_daemon.contract.findings import (
     CellResult,
     FramePlace,
@@ -35,27 +33,23 @@ from edge_daemon.contract.findings import (
     ScaleOrigin,
     StagePoint,
 )
-from edge_daemon.contract.terms import KINDS, CellLabel, Outcome
+from edge_daemon.contract.terms import Outcome
 from edge_daemon.errors import LostDeviceError
 from edge_daemon.gate import Corrected, Gate, measured
 from edge_daemon.inference import DetectorInput, Models
+from edge_daemon.look import Look, Stopwatch
 from edge_daemon.sources.base import Captured, DroppedFrame, Frame, UnreadableFrame
-from edge_daemon.vision.classify import Verdicts
-from edge_daemon.vision.crops import crop_cells
-from edge_daemon.vision.detect import Detections
+from edge_daemon.vision.cell_table import PublishedFrame
 from edge_daemon.vision.island import Sighting
 from edge_daemon.vision.placement import Placement
 from edge_daemon.vision.quality import QualityThresholds
-from edge_daemon.vision.scale import estimate_um_per_px
+from edge_daemon.vision.register import View, view_of
 from edge_daemon.vision.slide_map import SlideMap
 
 log = logging.getLogger(__name__)
 
+_NO_BOXES = np.empty((0, 4), np.float32)
 _FRAME_FAILED = "frame %d of %s failed"
-
-NUCLEATED_CELL_UM = 12.0
-"""Assumed diameter of a nucleated cell where neither camera, red cells nor earlier frames tell the
-scale. Verdicts at an assumed scale are ``uncertain``: size is half of what a blast is."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -103,25 +97,12 @@ class Prepared:
     findings: Findings
     """Final without a ``view``; with one, what the gate measured, still without an outcome."""
     view: DetectorInput | None = None
+    thumb: View | None = None
+    """For registration, still without cells; there is one where there is a ``view``."""
     scale_from: ScaleOrigin = "configured"
     """Where ``captured.um_per_px`` comes from, where it says one."""
-
-
-class Stopwatch:
-    """Milliseconds per stage of one frame, by the monotonic clock."""
-
-    def __init__(self, before: Mapping[str, float] | None = None) -> None:
-        self.timings_ms: dict[str, float] = dict(before or {})
-
-    @contextmanager
-    def time(self, stage: str) -> Iterator[None]:
-        """Add the time of the enclosed block to ``stage``."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            spent = 1e3 * (time.perf_counter() - start)
-            self.timings_ms[stage] = self.timings_ms.get(stage, 0.0) + spent
+    labels: tuple[str, ...] = ()
+    """What the slides' labels in it say, where it was looked at for them; then it is no field."""
 
 
 class Pipeline:
@@ -155,7 +136,7 @@ class Pipeline:
         self._calibrated = calibration is not None
         learnt_stain = models.bundle.manifest.stain
         self._gate = Gate(quality or QualityThresholds(), calibration, learnt_stain)
-        self._last_scale: dict[tuple[int, int], float] = dict(scales or {})
+        self._look = Look(models, scales)
 
     def process(self, captured: Captured) -> Findings:
         """Give a captured frame its one outcome. Never raises for what is wrong with a frame."""
@@ -182,21 +163,30 @@ class Pipeline:
                 return Prepared(corrected.frame, findings)
             with watch.time("scale"):
                 view = self._models.scaled(corrected.frame.pixels)
+                thumb = view_of(corrected.frame.pixels, _NO_BOXES)
         except Exception as error:  # one frame's failure must not end the slide
             log.exception(_FRAME_FAILED, captured.index, captured.source)
             return Prepared(captured, _failed(findings, error, watch))
-        return Prepared(corrected.frame, findings, view, corrected.scale_from)
+        return Prepared(corrected.frame, findings, view, thumb, corrected.scale_from)
 
-    def finish(self, prepared: Prepared) -> Findings:
-        """The second half of :meth:`process`: in the thread of the models, in order of capture."""
+    def finish(self, prepared: Prepared, number: int | None = None) -> Findings:
+        """The second half of :meth:`process`: in the thread of the models, in order of capture.
+
+        Args:
+            prepared: what :meth:`prepare` has made of the frame.
+            number: of the frame on its slide; None where its source numbers it so.
+        """
+        if number is not None:
+            findings = dataclasses.replace(prepared.findings, frame=number)
+            prepared = dataclasses.replace(prepared, findings=findings)
         frame, findings = prepared.captured, prepared.findings
-        if prepared.view is None or not isinstance(frame, Frame):
+        if prepared.view is None or prepared.thumb is None or not isinstance(frame, Frame):
             return findings
         watch = Stopwatch(findings.timings_ms)
         if self.lost is not None:
             return _failed(findings, self.lost, watch)
         try:
-            return self._analyse(frame, prepared, prepared.view, watch)
+            return self._analyse(frame, prepared, prepared.view, prepared.thumb, watch)
         except LostDeviceError as error:
             log.exception(_FRAME_FAILED, frame.index, frame.source)
             self.lost = error
@@ -206,73 +196,41 @@ class Pipeline:
             return _failed(findings, error, watch)
 
     def _analyse(
-        self, frame: Frame, prepared: Prepared, view: DetectorInput, watch: Stopwatch
+        self,
+        frame: Frame,
+        prepared: Prepared,
+        view: DetectorInput,
+        thumb: View,
+        watch: Stopwatch,
     ) -> Findings:
-        with watch.time("detect"):
-            found = self._models.detect(view)
-        red = found.kinds == KINDS.index("rbc")
-        um_per_px, origin = self._scale(frame, found.boxes[red], prepared.scale_from)
-        nucleated = np.flatnonzero(found.kinds == KINDS.index("wbc"))
-        with watch.time("classify"):
-            verdicts = self._classify(frame.pixels, found.boxes[nucleated], um_per_px)
+        seen = self._look.at(frame, view, prepared.scale_from, watch)
         with watch.time("register"):
             stage_px = None
             # A scale that is itself an estimate would put the stage's steps off by as much.
             measured_scale = frame.um_per_px if prepared.scale_from == "configured" else None
             if frame.stage is not None and measured_scale is not None:
                 stage_px = (frame.stage.x_um / measured_scale, frame.stage.y_um / measured_scale)
-            placement = self.slide_map.place(frame.pixels, found.boxes, frame.field, stage_px)
-            sightings = _sightings(found, nucleated, verdicts)
-            ids = self.slide_map.add(placement, sightings)
+            found = dataclasses.replace(thumb, boxes=seen.found.boxes)
+            placement = self.slide_map.place_view(found, frame.field, stage_px)
+            published = PublishedFrame(prepared.findings.frame, prepared.findings.stage)
+            ids = self.slide_map.add(placement, seen.sightings, published)
         return dataclasses.replace(
             prepared.findings,
             outcome="analysed",
-            quality=self._gate.with_overlap(prepared.findings.quality, found.boxes[red]),
+            quality=self._gate.with_overlap(prepared.findings.quality, seen.red_cells),
             timings_ms=watch.timings_ms,
-            um_per_px=um_per_px,
-            um_per_px_from=origin,
+            um_per_px=seen.um_per_px,
+            um_per_px_from=seen.um_per_px_from,
             place=FramePlace(
                 piece=placement.island,
                 x=float(placement.frame[0]),
                 y=float(placement.frame[1]),
                 tie=placement.tie,
             ),
-            saturated=found.saturated,
-            cells=_cells(sightings, ids),
-            mapped=Mapped(placement, tuple(sightings)),
+            saturated=seen.found.saturated,
+            cells=_cells(seen.sightings, ids),
+            mapped=Mapped(placement, seen.sightings),
         )
-
-    def _scale(
-        self, frame: Frame, red_cells: npt.NDArray[np.float32], known_from: ScaleOrigin
-    ) -> tuple[float | None, ScaleOrigin]:
-        """The frame's scale in um per pixel: known, read from red cells, or remembered."""
-        if frame.um_per_px is not None:
-            return frame.um_per_px, known_from
-        size = (frame.pixels.shape[0], frame.pixels.shape[1])
-        estimate = estimate_um_per_px(red_cells, size)
-        # Too few red cells in view: the camera has not changed since the last frame of this size.
-        if estimate is None:
-            estimate = self._last_scale.get(size)
-        if estimate is None:
-            return None, "unknown"
-        self._last_scale[size] = estimate
-        return estimate, "estimated"
-
-    def _classify(
-        self, pixels: npt.NDArray[np.uint8], boxes: npt.NDArray[np.float32], um_per_px: float | None
-    ) -> Verdicts:
-        if not len(boxes):
-            return Verdicts.none()
-        role = self._models.classifier_role
-        scale = um_per_px or NUCLEATED_CELL_UM / float(
-            np.median(np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1)))
-        )
-        crops = crop_cells(pixels, boxes, scale, role.crop_um, role.size)
-        verdicts = self._models.classify(crops)
-        if um_per_px is None:
-            unsure: CellLabel = "uncertain"
-            return dataclasses.replace(verdicts, labels=tuple(unsure for _ in boxes))
-        return verdicts
 
 
 def _begin(captured: Captured) -> Findings:
@@ -299,34 +257,13 @@ def _begin(captured: Captured) -> Findings:
 
 
 def _failed(findings: Findings, error: Exception, watch: Stopwatch) -> Findings:
-    reason = f"analysis failed: {type(error).__name__}: {error}"[:500]
+    reason = as_reason(f"analysis failed: {type(error).__name__}: {error}")
     return dataclasses.replace(
         findings, outcome="failed", reason=reason, timings_ms=watch.timings_ms
     )
 
 
-def _sightings(
-    found: Detections, nucleated: npt.NDArray[np.intp], verdicts: Verdicts
-) -> list[Sighting]:
-    verdict_of = dict(zip(nucleated.tolist(), range(len(nucleated)), strict=True))
-    sightings = []
-    for index, (box, score, kind) in enumerate(
-        zip(found.boxes.tolist(), found.scores.tolist(), found.kinds.tolist(), strict=True)
-    ):
-        verdict = verdict_of.get(index)
-        sightings.append(
-            Sighting(
-                box=(box[0], box[1], box[2], box[3]),
-                kind=KINDS[kind],
-                score=score,
-                label=None if verdict is None else verdicts.labels[verdict],
-                p_blast=None if verdict is None else float(verdicts.p_blast[verdict]),
-            )
-        )
-    return sightings
-
-
-def _cells(sightings: list[Sighting], unique_ids: list[int]) -> tuple[CellResult, ...]:
+def _cells(sightings: Sequence[Sighting], unique_ids: list[int]) -> tuple[CellResult, ...]:
     return tuple(
         CellResult(
             id=index,

@@ -6,16 +6,22 @@ of JSON, into the ``--out`` file. Without an outbox messages are numbered in mem
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol, TextIO
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge_daemon.contract.findings import CellCounts, CellResult
-from edge_daemon.contract.messages import Crop, FrameResult, SecondOpinion, SlideSummary
+from edge_daemon.contract.envelope import as_reason
+from edge_daemon.contract.findings import CellCounts
+from edge_daemon.contract.messages import (
+    Crop,
+    FrameResult,
+    SecondOpinion,
+    ShadowReport,
+    SlideSummary,
+)
 from edge_daemon.delivery.outbox import Batch, Outbox
 from edge_daemon.delivery.parcel import (
     MAX_CROP_BYTES,
@@ -28,9 +34,7 @@ from edge_daemon.delivery.parcel import (
 from edge_daemon.pipeline import Findings
 from edge_daemon.second_opinion import SecondAnswer
 from edge_daemon.slide_session import Standing
-
-_CROP_MARGIN = 0.35
-"""What is shown around a suspicious cell, in widths of its box: its neighbours give the scale."""
+from edge_daemon.vision.pictures import picture_of
 
 
 class _Numbers(Protocol):
@@ -72,6 +76,8 @@ class Reporter:
         lines: TextIO | None = None,
         crops: bool = True,
         pictured: Iterable[int] = (),
+        control: bool = False,
+        camera: Callable[[], str | None] = lambda: None,
         on_standing: Callable[[SlideSummary], None] = lambda _: None,
     ) -> None:
         """Report as ``origin``.
@@ -83,13 +89,17 @@ class Reporter:
             lines: a text file that gets one line of JSON per frame.
             crops: send a picture of every suspicious cell, once.
             pictured: unique cells of which a picture was sent already.
+            control: it is a control slide, of which no picture is sent either.
+            camera: tells what takes the frames, and how it is set.
             on_standing: called with every standing that was reported.
         """
         self._origin = origin
         self._slide = slide
         self._outbox = outbox
         self._lines = lines
-        self._crops = crops and outbox is not None
+        self._control = control
+        self._crops = crops and outbox is not None and not control
+        self._camera = camera
         self._on_standing = on_standing
         self._pictured: set[int] = set(pictured)
         self._memory = _MemoryNumbers()
@@ -101,6 +111,7 @@ class Reporter:
                 **batch.envelope(self._origin),
                 slide=self._slide,
                 counts=CellCounts.of(findings.cells),
+                control=self._control,
                 **findings.body,
             )
             batch.put(parcel_of(message))
@@ -120,11 +131,22 @@ class Reporter:
             batch.put(parcel_of(message))
         return message
 
+    def shadow(self, body: Mapping[str, Any]) -> ShadowReport:
+        """Report how a candidate stands; ``body`` as :func:`edge_daemon.shadow.report.body_of`."""
+        with self._batch() as batch:
+            message = ShadowReport(**batch.envelope(self._origin), slide=self._slide, **body)
+            batch.put(parcel_of(message))
+        return message
+
     def standing(self, standing: Standing) -> SlideSummary:
         """Report where the slide stands."""
+        camera = self._camera()
         with self._batch() as batch:
             message = SlideSummary(
-                **batch.envelope(self._origin), slide=self._slide, **vars(standing)
+                **batch.envelope(self._origin),
+                slide=self._slide,
+                camera=None if camera is None else as_reason(camera),
+                **vars(standing),
             )
             batch.put(parcel_of(message))
         self._on_standing(message)
@@ -171,23 +193,4 @@ class Reporter:
                 label=cell.label,
                 um_per_px=findings.um_per_px,
             )
-            yield crop_parcel(about, picture_of(cell, pixels))
-
-
-def picture_of(cell: CellResult, pixels: npt.NDArray[np.uint8]) -> bytes:
-    """JPEG of a cell and its surroundings, at the camera's resolution, at most 64 kB."""
-    height, width = pixels.shape[:2]
-    x, y, w, h = cell.box
-    margin = _CROP_MARGIN * max(w, h)
-    x0, y0 = max(0, int(x - margin)), max(0, int(y - margin))
-    x1, y1 = min(width, int(x + w + margin) + 1), min(height, int(y + h + margin) + 1)
-    picture: npt.NDArray[Any] = cv2.cvtColor(pixels[y0:y1, x0:x1], cv2.COLOR_RGB2BGR)
-    for quality in (90, 75, 60):
-        jpeg: bytes = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[
-            1
-        ].tobytes()
-        if len(jpeg) <= MAX_CROP_BYTES:
-            return jpeg
-    scale = (0.7 * MAX_CROP_BYTES / len(jpeg)) ** 0.5
-    small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 60])[1].tobytes()
+            yield crop_parcel(about, picture_of(cell.box, pixels, MAX_CROP_BYTES))

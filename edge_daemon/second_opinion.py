@@ -11,7 +11,6 @@ cells have no second opinion.
 from __future__ import annotations
 
 import logging
-import os
 import queue
 import threading
 import time
@@ -29,6 +28,7 @@ from edge_daemon.contract.roles import ClassifierRole
 from edge_daemon.engines.options import EngineOptions
 from edge_daemon.errors import LeukoError
 from edge_daemon.inference import Models
+from edge_daemon.niceness import step_back
 from edge_daemon.pipeline import Findings
 from edge_daemon.vision.crops import crop_cells
 from edge_daemon.vision.island import cut_sides
@@ -38,8 +38,6 @@ log = logging.getLogger(__name__)
 MOST_WAITING = 128
 """Cells in the queue: some seconds of work for a large network on a processor."""
 _AT_ONCE = 8
-_NICENESS = 10
-"""Where both run on the processor, the frame loop goes first."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +209,7 @@ class SecondOpinions:
 
     def _work(self) -> None:
         """The thread: opens the network, answers until it is told to end, closes it."""
-        _be_nice()
+        step_back()
         try:
             network = self._open_network()
         except LeukoError as error:
@@ -276,11 +274,3 @@ def _corners(cell: CellResult) -> npt.NDArray[np.float64]:
     """x0, y0, x1, y1 in pixels of the frame."""
     x, y, width, height = cell.box
     return np.array([x, y, x + width, y + height], np.float64)
-
-
-def _be_nice() -> None:
-    """Let this thread's work on the processor wait for the frame loop's (Linux: per thread)."""
-    try:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
-    except (AttributeError, OSError):  # not on this system: it competes, and that is all
-        log.debug("no niceness for the second opinion here")

@@ -13,6 +13,7 @@ from edge_daemon.contract.findings import (
     OpinionCounts,
 )
 from edge_daemon.contract.terms import COMPLETE, Completion, Disposition, Outcome
+from edge_daemon.contract.worst import WorstCell, WorstField
 from edge_daemon.pipeline import Findings
 from edge_daemon.vision.slide import (
     SlideThresholds,
@@ -34,6 +35,10 @@ class SlideSetup:
     objective: str | None = None
     source: str | None = None
     """What the frames come from; a slide is not taken up again from another source."""
+    control: bool = False
+    """A control slide: known cells, and no patient's."""
+    label: str | None = None
+    """What its label reads, where it began by that."""
 
 
 @dataclass
@@ -82,6 +87,9 @@ class Standing:
     objective: str | None
     position_lost: int
     revisits: int
+    control: bool
+    worst_cells: tuple[WorstCell, ...] = ()
+    worst_fields: tuple[WorstField, ...] = ()
 
 
 class SlideSession:
@@ -104,7 +112,7 @@ class SlideSession:
         self.began_at = datetime.now(timezone.utc)
         """Since when its frames count: since it began, or was gone on with."""
         self._map = slide_map
-        self._thresholds = thresholds or SlideThresholds()
+        self.thresholds = thresholds or SlideThresholds()
 
     @property
     def name(self) -> str:
@@ -148,21 +156,23 @@ class SlideSession:
             completion: why the slide is over; None while it is not.
         """
         slide = self._map
+        worst = slide.worst()
         nucleated = slide.count("wbc")
         blasts = slide.count("wbc", "blast")
         uncertain = slide.count("wbc", "uncertain")
-        verdict = (
-            _thrown_away()
-            if completion == "aborted"
-            else judge(
+        if completion == "aborted":
+            verdict = _thrown_away()
+        elif self.setup.control:
+            verdict = _of_no_patient()
+        else:
+            verdict = judge(
                 blasts=blasts,
                 uncertain=uncertain,
                 nucleated=nucleated,
                 frames=self.frames,
                 saturated_frames=self.tally.saturated,
-                thresholds=self._thresholds,
+                thresholds=self.thresholds,
             )
-        )
         return Standing(
             frames=self.frames,
             unique_cells=CellCounts(
@@ -171,7 +181,7 @@ class SlideSession:
             nucleated_cells=nucleated,
             blasts=blasts,
             uncertain=uncertain,
-            blast_fraction=blast_fraction(blasts, nucleated, self._thresholds.confidence),
+            blast_fraction=blast_fraction(blasts, nucleated, self.thresholds.confidence),
             saturated_frames=self.tally.saturated,
             second_opinions=second_opinions,
             coverage_mm2=self._coverage_mm2(),
@@ -181,7 +191,7 @@ class SlideSession:
                 blasts=blasts,
                 uncertain=uncertain,
                 nucleated=nucleated,
-                thresholds=self._thresholds,
+                thresholds=self.thresholds,
             ),
             started_at=self.started_at,
             ended_at=datetime.now(timezone.utc) if completion else None,
@@ -192,12 +202,20 @@ class SlideSession:
             objective=self.setup.objective,
             position_lost=slide.lost,
             revisits=slide.revisits,
+            control=self.setup.control,
+            worst_cells=worst.cells,
+            worst_fields=worst.fields,
         )
 
     def _coverage_mm2(self) -> float | None:
         if self.tally.um_per_px is None:
             return None
         return round(self._map.area_px * (self.tally.um_per_px / 1e3) ** 2, 6)
+
+
+def _of_no_patient() -> Verdict:
+    """So that whoever overlooks the mark of a control slide reads no finding out of it."""
+    return Verdict("insufficient", ("This is a control slide: it says nothing of a patient.",))
 
 
 def _thrown_away() -> Verdict:

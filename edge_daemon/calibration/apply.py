@@ -34,10 +34,11 @@ class Correction:
 
 
 class Calibrated:
-    """What a calibration that holds gives the pipeline. Safe to use from one thread at a time."""
+    """What a calibration that holds gives the pipeline; any thread may ask."""
 
     def __init__(self, calibration: MicroscopeCalibration, name: str = "the calibration") -> None:
         """Prepare; ``name`` is how messages call it, such as the file it is from."""
+        self.document = calibration
         self._name = name
         setup = calibration.setup
         self._size = setup.height, setup.width

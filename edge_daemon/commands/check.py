@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from edge_daemon.commands.calibration import describe_calibration, open_calibration
+from edge_daemon.commands.control import describe_control
 from edge_daemon.commands.models import open_models, opened_second
 from edge_daemon.config import Config, load_config
 from edge_daemon.delivery.link import check_broker
@@ -38,6 +39,7 @@ def check(path: Path, console: Console) -> bool:
         "source": _source,
         "optics": describe_calibration,
         "bundle": _bundle,
+        "control": describe_control,
         "broker": lambda c: check_broker(c.broker, c.broker.connect_timeout_s),
         "disk": _disk,
     }

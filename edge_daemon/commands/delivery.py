@@ -10,6 +10,7 @@ from typing_extensions import Self
 from edge_daemon.delivery.mqtt import Publisher
 from edge_daemon.delivery.outbox import DEFAULT_BUDGET_BYTES, Outbox
 from edge_daemon.delivery.parcel import Origin
+from edge_daemon.delivery.room import KEEP_FREE_BYTES
 from edge_daemon.delivery.settings import BrokerSettings
 
 
@@ -22,9 +23,10 @@ class Delivery:
         outbox: Path,
         origin: Origin,
         budget_bytes: int = DEFAULT_BUDGET_BYTES,
+        keep_free_bytes: int = KEEP_FREE_BYTES,
     ) -> None:
         self.address = broker.url
-        self.outbox = Outbox(outbox, budget_bytes=budget_bytes)
+        self.outbox = Outbox(outbox, budget_bytes=budget_bytes, keep_free_bytes=keep_free_bytes)
         self.publisher = Publisher(broker, self.outbox, origin)
 
     def __enter__(self) -> Self:

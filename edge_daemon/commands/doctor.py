@@ -20,6 +20,7 @@ from contextlib import redirect_stderr
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from rich.console import Console
 
@@ -187,6 +188,7 @@ def _hider(config: Config) -> Callable[[str], str]:
     secret |= set(_texts([config.slide.name, config.slide.operator, config.broker.username]))
     secret |= {config.broker.host, platform.node(), os.environ.get("USER", "")}
     secret |= {str(Path.home()), *_names_of_slides(config)}
+    secret.add(urlsplit(config.update.repository or "").hostname or "")
     known = sorted((one for one in secret if len(one) > 2), key=len, reverse=True)
 
     def hide(text: str) -> str:

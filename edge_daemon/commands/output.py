@@ -13,6 +13,7 @@ import numpy.typing as npt
 from rich.console import Console
 
 from edge_daemon.contract.messages import SlideSummary
+from edge_daemon.contract.worst import WorstCell
 from edge_daemon.errors import ConfigError
 
 
@@ -70,6 +71,9 @@ def print_summary(summary: SlideSummary, spent_s: float, console: Console) -> No
             f"{100 * fraction.high:.1f} %)"
         )
     console.print(f"blasts      {blasts}, {summary.uncertain} uncertain", highlight=False)
+    if summary.worst_cells:
+        first = (_where(cell) for cell in summary.worst_cells[:3])
+        console.print(f"look first  {'; '.join(first)}", highlight=False)
     second = summary.second_opinions
     if second is not None:
         console.print(
@@ -80,3 +84,10 @@ def print_summary(summary: SlideSummary, spent_s: float, console: Console) -> No
     console.print(
         f"disposition {summary.disposition}: {' '.join(summary.reasons)}", highlight=False
     )
+
+
+def _where(cell: WorstCell) -> str:
+    x, y, width, height = cell.box
+    place = "a frame that was not noted" if cell.frame is None else f"frame {cell.frame}"
+    at = f"{x + width / 2:.0f}, {y + height / 2:.0f} px"
+    return f"{cell.label} {cell.p_blast:.2f} in {place} at {at}"

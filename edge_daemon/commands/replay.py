@@ -25,7 +25,6 @@ from rich.progress import (
 from edge_daemon.commands.delivery import Delivery
 from edge_daemon.commands.models import open_models, opened_second
 from edge_daemon.commands.output import open_lines, print_summary, write_picture
-from edge_daemon.commands.signals import stop_on_signals
 from edge_daemon.contract.messages import FrameResult, SlideSummary
 from edge_daemon.contract.topics import name_from
 from edge_daemon.delivery.parcel import Origin
@@ -35,6 +34,7 @@ from edge_daemon.errors import BrokerError
 from edge_daemon.pipeline import Pipeline
 from edge_daemon.reporter import Reporter
 from edge_daemon.screening import screen
+from edge_daemon.signals import stop_on_signals
 from edge_daemon.slide_session import SlideSession, SlideSetup
 from edge_daemon.sources.base import Captured, Frame, Source
 from edge_daemon.sources.open import open_source

@@ -9,13 +9,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from edge_daemon.commands.device import START_WITHIN_S, Device
+from edge_daemon.commands.device import Device
+from edge_daemon.commands.networks import START_WITHIN_S
 from edge_daemon.commands.output import print_summary
-from edge_daemon.commands.signals import stop_on_signals
 from edge_daemon.config import Config
+from edge_daemon.contract.envelope import as_reason
 from edge_daemon.errors import LeukoError
 from edge_daemon.service.progress import Progress
 from edge_daemon.service.systemd import Notifier
+from edge_daemon.signals import stop_on_signals
 
 FLUSH_ON_EXIT_S = 2.0
 """A stop is quick: what the broker has not taken by then waits on disk for the next start."""
@@ -37,14 +39,14 @@ def run(config: Config, console: Console, *, file: Path | None = None) -> None:
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())
         device = Device(config, file, progress, stop, stack)
-        log.info("%s with %s", device.source.name, device.models.description)
+        log.info("%s with %s", device.source.name, device.networks.models.description)
         started = time.monotonic()
         publisher = device.delivery.publisher
         progress.ready(f"looking at {device.source.name}")
         try:
             summary = device.service.run(stop)
         except LeukoError as error:
-            publisher.set_state("degraded", str(error)[:500])
+            publisher.set_state("degraded", as_reason(str(error)))
             publisher.flush(FLUSH_ON_EXIT_S)
             raise
         finally:

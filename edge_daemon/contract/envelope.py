@@ -2,8 +2,9 @@
 
 Two numbers place a message from a device. ``seq`` is its own, never used twice in one boot: the
 receiver drops repeats by (``device``, ``boot_id``, ``seq``). ``record`` counts only the messages
-that must arrive (frame, crop, opinion, summary, reply), so a hole in it is a loss; ``status`` and
-``health`` may be missed and repeat the count reached so far.
+that must arrive (frame, crop, opinion, summary, shadow, control, reply), so a hole in it is a
+loss;
+``status``, ``health`` and ``update`` may be missed and repeat the count reached so far.
 """
 
 from __future__ import annotations
@@ -16,8 +17,14 @@ from pydantic import ConfigDict, Field
 from edge_daemon.contract.base import Digest, Name, StrictModel, UtcTime, UuidHex
 
 Count: TypeAlias = Annotated[int, Field(ge=0)]
-Reason: TypeAlias = Annotated[str, Field(min_length=1, max_length=500)]
+_MAX_REASON = 500
+Reason: TypeAlias = Annotated[str, Field(min_length=1, max_length=_MAX_REASON)]
 """One line for the operator."""
+
+
+def as_reason(line: str) -> str:
+    """As much of ``line`` as a :data:`Reason` holds."""
+    return line[:_MAX_REASON]
 
 
 def utc_now() -> datetime:
@@ -53,3 +60,6 @@ class FromDevice(Addressed):
     """How many messages that must arrive this boot has issued, this one included if it is one."""
     bundle: Digest | None
     """Digest of the model bundle in use; null before one is loaded."""
+    historical: bool = Field(default=False, exclude_if=lambda value: not value)
+    """True when the message waited on the device for a connection and came over MQTT 3.1.1; MQTT 5
+    carries that beside the message, as a user property."""

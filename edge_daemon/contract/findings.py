@@ -19,6 +19,7 @@ from edge_daemon.contract.terms import CellKind, CellLabel, Tie
 
 Pixel: TypeAlias = Annotated[float, AfterValidator(lambda value: round(value, 1))]
 Probability: TypeAlias = Annotated[Fraction, AfterValidator(lambda value: round(value, 6))]
+StageName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 Milliseconds: TypeAlias = Annotated[
     float, Field(ge=0.0), AfterValidator(lambda value: round(value, 3))
 ]

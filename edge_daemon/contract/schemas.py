@@ -15,6 +15,7 @@ from edge_daemon.contract.base import NAME_PATTERN, StrictModel
 from edge_daemon.contract.bundle import BundleManifest
 from edge_daemon.contract.envelope import Addressed, FromDevice
 from edge_daemon.contract.field_docs import field_docs, one_line
+from edge_daemon.contract.messages import optional_fields
 from edge_daemon.contract.topics import CHANNELS, ROOT, Channel
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -29,7 +30,9 @@ Written by `python -m edge_daemon.contract.schemas docs/contract`; do not edit.
 
 Every message is one JSON object on one topic below `{ROOT}/<site>/<device>/`, except a
 crop, which is a JPEG whose JSON travels beside it as the MQTT 5 user property `about`. Devices send
-MQTT 5, and 3.1.1 where the broker knows no other. A receiver drops repeats by (`device`, `boot_id`,
+MQTT 5, and 3.1.1 where the broker knows no other; there the JSON of a crop is the first comment
+(COM) of the JPEG, and what waited for a connection says so in `historical` instead of in a user
+property. A receiver drops repeats by (`device`, `boot_id`,
 `seq`); a hole in `record` is a message that was lost or is still on its way. Unknown fields,
 missing fields and unknown versions are refused. A name is 1 to 64 letters, digits, `.`, `_` or
 `-`, the first a letter or digit. `asyncapi.json` says the same for tools (AsyncAPI 3.0), each
@@ -43,8 +46,8 @@ missing fields and unknown versions are refused. A name is 1 to 64 letters, digi
 _ENVELOPE_HEAD = """
 ## The envelope of every message
 
-A command and a receipt come from the central side; their `site` and `device` are the ones they are
-meant for, and they have no `boot_id`, `seq`, `record` and `bundle` of a sender.
+A command, a receipt and what is desired come from the central side; their `site` and `device` are
+the ones they are meant for, and they have no `boot_id`, `seq`, `record` and `bundle` of a sender.
 
 """
 
@@ -61,7 +64,8 @@ def documents() -> dict[str, str]:
 def message_schema(channel: Channel) -> Schema:
     """JSON Schema of one kind of message as it stands on the wire: every field is present."""
     schema = _described(channel.model, "serialization")
-    schema["required"] = list(schema["properties"])
+    may_lack = optional_fields(channel.model)
+    schema["required"] = [name for name in schema["properties"] if name not in may_lack]
     return schema
 
 
@@ -83,7 +87,9 @@ def _json(document: Schema) -> str:
 def _described(model: type[StrictModel], mode: Any) -> Schema:
     """The model's schema, with the meaning of each field taken from its docstring."""
     schema = model.model_json_schema(mode=mode)
-    by_name = {found.__name__: found for found in _all_models(StrictModel)}
+    room = model.__module__.rpartition(".")[0]  # other rooms may have models of the same name
+    known = (found for found in _all_models(StrictModel) if found.__module__.startswith(room))
+    by_name = {found.__name__: found for found in known}
     for part in (schema, *schema.get("$defs", {}).values()):
         docs = field_docs(by_name[part["title"]]) if part.get("title") in by_name else {}
         for name, prop in part.get("properties", {}).items():
@@ -112,7 +118,8 @@ def _asyncapi() -> Schema:
             message = {
                 "name": name,
                 "contentType": "image/jpeg",
-                "description": "JPEG of at most 64 kB; user property `about`: crop.schema.json",
+                "description": "JPEG of at most 64 kB; user property `about`, "
+                "or over MQTT 3.1.1 the first comment: crop.schema.json",
             }
         channels[name] = {
             "address": channel.address,

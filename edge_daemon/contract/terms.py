@@ -45,6 +45,7 @@ Disposition: TypeAlias = Literal["insufficient", "negative", "review", "positive
 KINDS: tuple[CellKind, ...] = get_args(CellKind)
 CLASSES: tuple[CellClass, ...] = get_args(CellClass)
 LABELS: tuple[CellLabel, ...] = get_args(CellLabel)
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 RED_CELL_DIAMETER_UM = 7.5
 """Mean diameter of a normal red cell on a dried, stained film, in um: the ruler inside every

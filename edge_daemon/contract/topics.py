@@ -13,17 +13,22 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from edge_daemon.contract.base import NAME_PATTERN
+from edge_daemon.contract.envelope import FromDevice
 from edge_daemon.contract.messages import (
     Command,
     CommandReply,
+    ControlRun,
     Crop,
+    Desired,
     FrameResult,
     Health,
     Message,
     Receipt,
     SecondOpinion,
+    ShadowReport,
     SlideSummary,
     Status,
+    UpdateReport,
 )
 from edge_daemon.errors import MessageError
 
@@ -32,7 +37,19 @@ HEALTH_EXPIRES_S = 60
 """A health message older than this misleads rather than informs."""
 
 Leaf: TypeAlias = Literal[
-    "status", "health", "frame", "crop", "opinion", "summary", "command", "reply", "receipt"
+    "status",
+    "health",
+    "update",
+    "frame",
+    "crop",
+    "opinion",
+    "summary",
+    "shadow",
+    "control",
+    "command",
+    "reply",
+    "receipt",
+    "desired",
 ]
 
 
@@ -60,15 +77,19 @@ class Channel:
 CHANNELS = (
     Channel("status", Status, "status", retained=True, stored=False),
     Channel("health", Health, "health", qos=0, stored=False, expires_s=HEALTH_EXPIRES_S),
+    Channel("update", UpdateReport, "update", retained=True, stored=False),
     Channel("frame", FrameResult, "slide/{slide}/frame"),
     Channel("crop", Crop, "slide/{slide}/crop/{unique_id}"),
     Channel("opinion", SecondOpinion, "slide/{slide}/opinion/{unique_id}"),
     Channel("summary", SlideSummary, "slide/{slide}/summary", retained=True),
+    Channel("shadow", ShadowReport, "slide/{slide}/shadow", retained=True),
+    Channel("control", ControlRun, "control/{kind}", retained=True),
     Channel("command", Command, "cmd/{name}", by="central side", stored=False),
     Channel("reply", CommandReply, "cmd/{name}/reply"),
     Channel("receipt", Receipt, "receipt", by="central side", stored=False),
+    Channel("desired", Desired, "desired", by="central side", retained=True, stored=False),
 )
-_BY_MODEL: dict[type[Message], Channel] = {channel.model: channel for channel in CHANNELS}
+_BY_MODEL: dict[type[object], Channel] = {channel.model: channel for channel in CHANNELS}
 _NAME = re.compile(NAME_PATTERN)
 _PATTERNS = [
     (re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[A-Za-z0-9][A-Za-z0-9._-]{0,63})", c.address)), c)
@@ -78,7 +99,7 @@ _PATTERNS = [
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic taken apart. ``slide`` and ``item`` (cell or command name) only where it has them."""
+    """A topic taken apart. ``slide`` and ``item`` (cell, command, control) where it has them."""
 
     site: str
     device: str
@@ -113,7 +134,7 @@ def device_root(site: str, device: str) -> str:
     return f"{ROOT}/{check_name(site, 'site')}/{check_name(device, 'device')}"
 
 
-def channel_of(message: Message) -> Channel:
+def channel_of(message: Message | FromDevice) -> Channel:
     """How a message travels."""
     return _BY_MODEL[type(message)]
 
@@ -133,6 +154,6 @@ def parse_topic(topic: str) -> Topic:
         found = pattern.fullmatch(topic)
         if found is not None:
             parts = found.groupdict()
-            item = parts.get("unique_id") or parts.get("name")
+            item = parts.get("unique_id") or parts.get("name") or parts.get("kind")
             return Topic(parts["site"], parts["device"], channel.leaf, parts.get("slide"), item)
     raise MessageError(f"topic {topic[:120]!r} is not one of {ROOT}/<site>/<device>/...")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import random
+import time
 
 from edge_daemon.delivery.settings import BrokerSettings
 
@@ -24,3 +26,42 @@ class Backoff:
     def reset(self) -> None:
         """The connection held: begin with the shortest wait again."""
         self._failures = 0
+
+
+class Redial:
+    """Of one who connects again and again: which address is next, and when."""
+
+    def __init__(self, settings: BrokerSettings, log: logging.Logger, meanwhile: str) -> None:
+        """``meanwhile``: what is so without a connection, for the line that says why not."""
+        self._settings, self._log, self._meanwhile = settings, log, meanwhile
+        self._backoff = Backoff(settings)
+        self._address = 0
+        self._try_at_s = 0.0
+        self._said = ""
+
+    @property
+    def settings(self) -> BrokerSettings:
+        """Of the address that is tried now."""
+        return self._settings.at(self._address)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to try."""
+        return time.monotonic() >= self._try_at_s
+
+    def held(self) -> None:
+        """There is a connection."""
+        self._backoff.reset()
+        self._said = ""
+
+    def failed(self, why: str) -> None:
+        """There is none, or none any more; told once for each cause, not at each attempt."""
+        if self._said != why:
+            self._log.warning("%s; %s meanwhile", why, self._meanwhile)
+        self._said = why
+        self._address += 1
+        self.put_off(self._backoff.next_s())
+
+    def put_off(self, seconds: float) -> None:
+        """Try no earlier than that."""
+        self._try_at_s = time.monotonic() + seconds

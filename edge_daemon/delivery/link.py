@@ -5,8 +5,9 @@ so the publisher needs no locks and no callback surprises it. After the end it i
 new one is opened; the client library's own reconnection and memory queue are never used, because
 what they still hold after a crash or a refusal nobody can tell.
 
-MQTT 5 is tried first and MQTT 3.1.1 when the broker does not know it. Over 3.1.1 a forbidden
-publish is acknowledged like any other, so refusals can be seen over MQTT 5 only.
+MQTT 5 is tried first and MQTT 3.1.1 when the broker does not know it, unless the settings name
+one. Over 3.1.1 a forbidden publish is acknowledged like any other, so refusals can be seen over
+MQTT 5 only, and what MQTT 5 carries beside a message travels inside it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from edge_daemon.delivery import own_certificate
+from edge_daemon.delivery.inside import payload_with_all
 from edge_daemon.delivery.parcel import JSON_TYPE, Parcel
 from edge_daemon.delivery.settings import BrokerSettings
 from edge_daemon.errors import BrokerError
@@ -51,8 +55,8 @@ class Acknowledgement:
 class Arrival:
     """A message that came in.
 
-    ``about`` is the description that travels with a binary payload; ``historical``: it waited on
-    the device for a connection (MQTT 5 only).
+    ``about`` is the description that travels beside a binary payload; ``historical``: it waited on
+    the device for a connection. Both only over MQTT 5; see :mod:`edge_daemon.delivery.inside`.
     """
 
     topic: str
@@ -60,6 +64,8 @@ class Arrival:
     retained: bool
     about: str | None
     historical: bool = False
+    mid: int | None = None
+    """What :meth:`Link.acknowledge` takes; None at QoS 0."""
 
 
 class _VersionRefusedError(BrokerError):
@@ -77,6 +83,7 @@ class Link:
         will: Parcel | None,
         on_arrival: Callable[[Arrival], None],
         keep_session_s: int,
+        most_unacknowledged: int | None = None,
     ) -> None:
         self.protocol: Protocol = protocol
         self.max_in_flight = settings.max_in_flight
@@ -87,6 +94,7 @@ class Link:
         self._settings = settings
         self._is_v5 = protocol == "MQTT 5"
         self._keep_session_s = keep_session_s
+        self._most_unacknowledged = most_unacknowledged
         self._connack: ReasonCode | None = None
         self._acknowledgements: list[Acknowledgement] = []
         self._subscribed: list[ReasonCode] | None = None
@@ -103,6 +111,7 @@ class Link:
             reconnect_on_failure=False,
         )
         client.connect_timeout = settings.connect_timeout_s
+        client.manual_ack_set(self._most_unacknowledged is not None)
         client.max_inflight_messages_set(settings.max_in_flight + 10)  # room for status messages
         if settings.username is not None:
             password = settings.password
@@ -138,6 +147,8 @@ class Link:
             if self._is_v5:
                 session: Any = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
                 session.SessionExpiryInterval = self._keep_session_s
+                if self._most_unacknowledged is not None:
+                    session.ReceiveMaximum = self._most_unacknowledged
                 self._client.connect(
                     settings.host,
                     settings.port,
@@ -159,9 +170,10 @@ class Link:
                     f"broker {settings.url}: no answer in {settings.connect_timeout_s:g} s: "
                     "is this an MQTT port?"
                 )
+            guess = "is this an MQTT port, and does it want TLS or a client certificate?"
             raise _VersionRefusedError(
-                f"broker {settings.url}: it closed the connection before answering: is this an "
-                "MQTT port, and does it want TLS or a client certificate?"
+                f"broker {settings.url}: it closed the connection before answering: "
+                f"{own_certificate.fault(settings) or guess}"
             )
         if self._connack.value == _UNSUPPORTED_VERSION:
             raise _VersionRefusedError(f"broker {settings.url}: it does not speak {self.protocol}")
@@ -180,12 +192,13 @@ class Link:
     def publish(self, parcel: Parcel, *, historical: bool = False) -> int | None:
         """Send a parcel; its acknowledgement comes by ``mid``. None when the connection ended.
 
-        ``historical``: it waited for a connection; MQTT 5 carries that beside it.
+        ``historical``: it waited for a connection.
         """
         properties = self._properties(PacketTypes.PUBLISH, parcel, historical=historical)
-        sent = self._client.publish(
-            parcel.topic, parcel.payload, parcel.qos, parcel.retain, properties
-        )
+        payload = parcel.payload
+        if not self._is_v5:
+            payload = payload_with_all(parcel, historical=historical)
+        sent = self._client.publish(parcel.topic, payload, parcel.qos, parcel.retain, properties)
         return sent.mid if sent.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
     def take_acknowledgements(self) -> list[Acknowledgement]:
@@ -193,23 +206,39 @@ class Link:
         taken, self._acknowledgements = self._acknowledgements, []
         return taken
 
-    def subscribe(self, topic_filter: str) -> None:
+    def acknowledge(self, mid: int) -> None:
+        """Tell the broker that a message is safe here, where ``most_unacknowledged`` was given."""
+        self._client.ack(mid, 1)
+
+    def subscribe(self, *topic_filters: str, retained_again: bool = True) -> None:
         """Subscribe with QoS 1 and wait for the broker's answer.
+
+        All at once where there are many retained messages: those of one filter would come before
+        the answer for the next. ``retained_again``: what the broker keeps is sent even where the
+        session holds this subscription already (MQTT 3.1.1 knows nothing else).
 
         Raises:
             BrokerError: it refused, or did not answer.
         """
         self._subscribed = None
-        self._client.subscribe(topic_filter, qos=1)
+        how: Any = 1
+        if self._is_v5:
+            again = SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE
+            new_only = SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
+            how = SubscribeOptions(qos=1, retainHandling=again if retained_again else new_only)
+        self._client.subscribe([(one, how) for one in topic_filters])
         deadline = time.monotonic() + self._settings.connect_timeout_s
         while self._subscribed is None and self.pump(0.1) and time.monotonic() < deadline:
             pass
         if self._subscribed is None or any(code.is_failure for code in self._subscribed):
             answer = self.lost or "no answer"
-            if self._subscribed:
-                answer = str(self._subscribed[0]).lower()
+            refused = topic_filters[0]
+            codes: list[ReasonCode] = self._subscribed or []
+            for one, code in zip(topic_filters, codes, strict=False):
+                if code.is_failure:
+                    refused, answer = one, str(code).lower()
             raise BrokerError(
-                f"broker {self._settings.url}: subscribing to {topic_filter} failed ({answer}): "
+                f"broker {self._settings.url}: subscribing to {refused} failed ({answer}): "
                 "check the rights of this client"
             )
 
@@ -265,8 +294,9 @@ class Link:
         pairs = getattr(message.properties, "UserProperty", [])
         about = next((text for key, text in pairs if key == "about"), None)
         historical = ("historical", "true") in pairs
+        mid = message.mid if message.qos else None
         self._on_arrival(
-            Arrival(message.topic, bytes(message.payload), message.retain, about, historical)
+            Arrival(message.topic, bytes(message.payload), message.retain, about, historical, mid)
         )
 
 
@@ -277,24 +307,48 @@ def open_link(
     will: Parcel | None = None,
     on_arrival: Callable[[Arrival], None] = lambda _arrival: None,
     keep_session_s: int = 0,
+    most_unacknowledged: int | None = None,
 ) -> Link:
-    """Connect with MQTT 5, or with MQTT 3.1.1 if the broker does not know that.
+    """Connect as the settings say: with MQTT 5, and with 3.1.1 if the broker does not know that.
 
     ``keep_session_s``: how long the broker shall collect messages for this client while it is
-    away (MQTT 3.1.1 knows only "for ever").
+    away (MQTT 3.1.1 knows only "for ever"). ``most_unacknowledged``: messages are acknowledged by
+    :meth:`Link.acknowledge`, and the broker sends no more than so many ahead of that (MQTT 3.1.1
+    knows only the broker's own limit); without it each is acknowledged as it arrives.
 
     Raises:
         BrokerError: one line that says why there is no connection.
     """
-    try:
-        link = Link(settings, client_id, "MQTT 5", will, on_arrival, keep_session_s)
-        link.open()
-    except _VersionRefusedError:
-        link = Link(settings, client_id, "MQTT 3.1.1", will, on_arrival, keep_session_s)
-        link.open()
+    if settings.protocol != "3.1.1":
+        try:
+            link = Link(
+                settings,
+                client_id,
+                "MQTT 5",
+                will,
+                on_arrival,
+                keep_session_s,
+                most_unacknowledged,
+            )
+            link.open()
+            return link
+        except _VersionRefusedError:
+            if settings.protocol == "5":
+                raise
+    link = Link(
+        settings,
+        client_id,
+        "MQTT 3.1.1",
+        will,
+        on_arrival,
+        keep_session_s,
+        most_unacknowledged,
+    )
+    link.open()
+    if settings.protocol == "auto":
         _log.warning(
             "broker %s speaks MQTT 3.1.1 only: messages it refuses cannot be told from those it "
-            "takes; use receipts or an MQTT 5 broker",
+            'takes; use receipts or an MQTT 5 broker, or set protocol = "3.1.1" in [broker]',
             settings.url,
         )
     return link

@@ -2,6 +2,9 @@
 
 A damaged file is moved aside, never emptied: the operator is told where it is, and the next start
 works. A file of another format, or in use by another daemon, is left exactly where it is.
+
+One process writes it, and others may read it meanwhile (``leuko-edge ledger``). A lock beside the
+file keeps a second writer out: SQLite's own exclusive mode would keep readers out too.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from pathlib import Path
 
 from edge_daemon.delivery.parcel import Worth
 from edge_daemon.errors import OutboxError
+from edge_daemon.locks import FileLock
 
 WAITING, SENT, REFUSED = 0, 1, 2
 """States of a row: to be sent; acknowledged by the broker and awaiting a receipt; refused by the
@@ -21,6 +25,11 @@ broker."""
 _FORMAT = 1
 _APPLICATION_ID = 0x4C45_4F42  # "LEOB"
 _WAIT_FOR_LOCK_S = 0.5
+"""For the process before this one, which may still be about to end."""
+_WAIT_FOR_OTHERS_S = 5.0
+"""For whoever writes into the file although he should not, from an SQLite shell."""
+
+_IN_USE = "outbox {} is in use by another process: stop it, or configure another path"
 
 _RETAINED_INDEX = "CREATE INDEX IF NOT EXISTS outbox_retained ON outbox (topic) WHERE retain = 1"
 _TABLES = f"""
@@ -52,18 +61,51 @@ COMMIT;
 """
 
 
-def open_outbox_file(path: Path) -> sqlite3.Connection:
+_NO_MESSAGE = f"""
+SELECT id FROM outbox WHERE NOT (
+    state IN ({WAITING}, {SENT}, {REFUSED}) AND worth IN ({", ".join(str(int(w)) for w in Worth)})
+    AND typeof(boot_id) = 'text' AND typeof(seq) = 'integer' AND seq >= 0
+    AND typeof(topic) = 'text' AND topic GLOB 'leukoedge/*'
+    AND instr(topic, '#') = 0 AND instr(topic, '+') = 0
+    AND typeof(payload) = 'blob' AND qos IN (0, 1) AND retain IN (0, 1)
+    AND typeof(content_type) = 'text' AND (about IS NULL OR typeof(about) = 'text')
+    AND (expires_s IS NULL OR typeof(expires_s) = 'integer')
+    AND coalesce(expires_s, 0) BETWEEN 0 AND 4294967295
+    AND typeof(size_bytes) = 'integer' AND size_bytes >= 0
+) LIMIT 1
+"""  # noqa: S608 - numbers of this module
+
+
+def open_outbox_file(path: Path) -> tuple[sqlite3.Connection, FileLock]:
     """Open or create the file, alone, checked, with every row waiting to be sent.
+
+    The lock is to be released when the connection was closed.
 
     Raises:
         OutboxError: see the module; the message says what to do.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(
-            path, timeout=_WAIT_FOR_LOCK_S, isolation_level=None, check_same_thread=False
+        lock = FileLock(path.with_name(path.name + ".lock"), within_s=_WAIT_FOR_LOCK_S)
+    except BlockingIOError:
+        raise OutboxError(_IN_USE.format(path)) from None
+    except OSError as error:
+        raise OutboxError(f"outbox {path} cannot be opened ({error}): check path and rights") from (
+            error
         )
-    except (OSError, sqlite3.OperationalError) as error:
+    try:
+        return _opened(path), lock
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    try:
+        db = sqlite3.connect(
+            path, timeout=_WAIT_FOR_OTHERS_S, isolation_level=None, check_same_thread=False
+        )
+    except sqlite3.OperationalError as error:
         raise OutboxError(f"outbox {path} cannot be opened ({error}): check path and rights") from (
             error
         )
@@ -72,13 +114,11 @@ def open_outbox_file(path: Path) -> sqlite3.Connection:
     except sqlite3.OperationalError as error:
         db.close()
         if "locked" in str(error):
-            raise OutboxError(
-                f"outbox {path} is in use by another process: stop it, or configure another path"
-            ) from error
+            raise OutboxError(_IN_USE.format(path)) from error
         raise OutboxError(f"outbox {path} cannot be used ({error}): check disk and rights") from (
             error
         )
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # of SQLite's own words, too
         db.close()
         raise OutboxError(
             f"outbox {path} is damaged ({error}); it was moved to {_move_aside(path)} with all it "
@@ -91,8 +131,6 @@ def open_outbox_file(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:
-    # Exclusive: two daemons on one outbox would send everything twice and number it alike.
-    db.execute("PRAGMA locking_mode = EXCLUSIVE")
     (found,) = db.execute("PRAGMA user_version").fetchone()
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -112,7 +150,10 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise sqlite3.DatabaseError(verdict.splitlines()[-1])
-    # Takes the exclusive lock, and sends again whatever the last process had on its way.
+    strange = db.execute(_NO_MESSAGE).fetchone()
+    if strange is not None:
+        raise sqlite3.DatabaseError(f"row {strange[0]} is no message")
+    # Sends again whatever the last process had on its way.
     db.execute("UPDATE outbox SET state = ? WHERE state != ?", (WAITING, WAITING))
 
 

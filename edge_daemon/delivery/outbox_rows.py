@@ -1,7 +1,7 @@
 """What is done to the rows of the outbox, one question or change each; no locks, no commits.
 
-The size of the rows is kept beside the database (a sum over all rows at each message would cost
-more than the message), so a rollback must restore :attr:`OutboxRows.size_bytes` too.
+The number and size of the rows are kept beside the database (a sum over all rows at each message
+would cost more than the message), so a rollback must restore :attr:`OutboxRows.held` too.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edge_daemon.delivery.outbox_file import REFUSED, SENT, WAITING
+from edge_daemon.delivery.outbox_file import SENT, WAITING
 from edge_daemon.delivery.parcel import Envelope, Origin, Parcel, Worth
 from edge_daemon.errors import OutboxError
 
@@ -21,6 +21,18 @@ _ROW_OVERHEAD_BYTES = 200  # per small row, measured: 257 bytes a row in the fil
 _LAST_ROW = (1 << 63) - 1
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Held:
+    """How many rows there are, in any state, and their size."""
+
+    messages: int
+    size_bytes: int
+
+    def plus(self, messages: int, size_bytes: int) -> Held:
+        """So many more, or less."""
+        return Held(self.messages + messages, self.size_bytes + size_bytes)
 
 
 @dataclass(frozen=True)
@@ -39,8 +51,10 @@ class OutboxRows:
         self._name = name
         self._budget_bytes = budget_bytes
         self._warned = False
-        (size,) = db.execute("SELECT coalesce(sum(size_bytes), 0) FROM outbox").fetchone()
-        self.size_bytes: int = size
+        (self._page_bytes,) = db.execute("PRAGMA page_size").fetchone()
+        self.held = Held(
+            *db.execute("SELECT count(*), coalesce(sum(size_bytes), 0) FROM outbox").fetchone()
+        )
 
     def execute(self, sql: str, values: Sequence[Any]) -> None:
         """Whatever another room keeps in this file."""
@@ -65,17 +79,18 @@ class OutboxRows:
             record=record,
         )
 
-    def insert(self, parcel: Parcel, *, busy: Collection[int]) -> bool:
+    def insert(self, parcel: Parcel, *, busy: Collection[int], disk_short: bool = False) -> bool:
         """Store a parcel, giving up others but the ``busy`` if there is no room.
 
-        False when the parcel itself was given up.
+        ``disk_short``: nothing may grow that can be given up. False when the parcel itself was
+        given up.
 
         Raises:
             OutboxError: a vital parcel finds the outbox full of vital parcels.
         """
         size_bytes = len(parcel.payload) + len(parcel.topic) + len(parcel.about or "")
         size_bytes += _ROW_OVERHEAD_BYTES
-        if not self._make_room(size_bytes, parcel.worth, busy):
+        if not self._make_room(size_bytes, parcel.worth, busy, disk_short):
             self._count_given_up(parcel.worth)
             return False
         if parcel.retain:
@@ -100,7 +115,7 @@ class OutboxRows:
                 size_bytes,
             ),
         )
-        self.size_bytes += size_bytes
+        self.held = self.held.plus(1, size_bytes)
         return True
 
     def waiting(
@@ -111,13 +126,18 @@ class OutboxRows:
         Only those stored after the row ``after``, and up to the row ``up_to``.
         """
         last = _LAST_ROW if up_to is None else up_to
-        rows = self._db.execute(
-            "SELECT id, topic, payload, boot_id, seq, qos, retain, worth, content_type, about,"
-            " expires_s FROM outbox WHERE state = ? AND id > ? AND id <= ?"
-            " ORDER BY worth = 0, id LIMIT ?",
-            (WAITING, after, last, limit + len(busy)),
-        ).fetchall()
-        return [_entry(row) for row in rows if row[0] not in busy][:limit]
+        entries: list[Entry] = []
+        for previews in (False, True):  # each a range of the index, however much lies before it
+            rows = self._db.execute(
+                "SELECT id, topic, payload, boot_id, seq, qos, retain, worth, content_type, about,"
+                " expires_s FROM outbox WHERE state = ? AND (worth = 0) = ? AND id > ? AND id <= ?"
+                " ORDER BY id LIMIT ?",
+                (WAITING, previews, after, last, limit - len(entries) + len(busy)),
+            )
+            entries += [_entry(row) for row in rows if row[0] not in busy]
+            if len(entries) >= limit:
+                break
+        return entries[:limit]
 
     def newest(self) -> int:
         """The row that was stored last and is still there; 0 when there is none."""
@@ -144,35 +164,45 @@ class OutboxRows:
             ).fetchone()
             if row is not None:
                 self._db.execute("DELETE FROM outbox WHERE id = ?", (entry_id,))
-                self.size_bytes -= row[0]
+                self.held = self.held.plus(-1, -row[0])
 
-    def delete_received(self, boot_id: str, up_to_seq: int) -> int:
+    def delete_received(self, boot_id: str, first_seq: int, last_seq: int) -> int:
         """Forget the rows of a boot that the broker acknowledged and a receipt covers."""
         rows = self._db.execute(
-            "SELECT id FROM outbox WHERE state = ? AND boot_id = ? AND seq <= ?",
-            (SENT, boot_id, up_to_seq),
+            "SELECT id FROM outbox WHERE state = ? AND boot_id = ? AND seq BETWEEN ? AND ?",
+            (SENT, boot_id, first_seq, last_seq),
         ).fetchall()
         self.delete(row[0] for row in rows)
         return len(rows)
 
-    def count(self) -> tuple[int, int]:
-        """How many rows there are in any state, and how many of them the broker refused."""
-        messages, refused = self._db.execute(
-            "SELECT count(*), count(nullif(state = ?, 0)) FROM outbox", (REFUSED,)
+    def reusable_bytes(self) -> int:
+        """What the file holds and nothing uses: a file of SQLite does not shrink by itself."""
+        (pages,) = self._db.execute("PRAGMA freelist_count").fetchone()
+        return int(pages * self._page_bytes)
+
+    def count(self, state: int) -> int:
+        """How many rows are in a state."""
+        (rows,) = self._db.execute(
+            "SELECT count(*) FROM outbox WHERE state = ?", (state,)
         ).fetchone()
-        return messages, refused
+        return int(rows)
 
     def given_up(self) -> int:
         """How many parcels were given up since the file was made."""
         (messages,) = self._db.execute("SELECT coalesce(sum(messages), 0) FROM evicted").fetchone()
         return int(messages)
 
-    def _make_room(self, needed_bytes: int, worth: Worth, busy: Collection[int]) -> bool:
+    def _make_room(
+        self, needed_bytes: int, worth: Worth, busy: Collection[int], disk_short: bool
+    ) -> bool:
         """Give up rows, least worth first, oldest first, never worthier than ``worth``.
 
         False when that makes no room and the newcomer is not vital.
         """
-        while self.size_bytes + needed_bytes > self._budget_bytes:
+        allowed = self._budget_bytes
+        if disk_short:
+            allowed = min(allowed, self.held.size_bytes)
+        while self.held.size_bytes + needed_bytes > allowed:
             rows = self._db.execute(
                 "SELECT id, worth FROM outbox WHERE worth <= ? ORDER BY worth, id LIMIT ?",
                 (min(worth, Worth.RESULT), len(busy) + 1),
@@ -180,10 +210,12 @@ class OutboxRows:
             victim = next((row for row in rows if row[0] not in busy), None)
             if victim is None and worth is not Worth.VITAL:
                 return False
+            if victim is None and self.held.size_bytes + needed_bytes <= self._budget_bytes:
+                return True  # what is kept free of the disk is kept for this
             if victim is None:
                 raise OutboxError(
-                    f"outbox {self._name} is full: {self.size_bytes} bytes wait that must not be "
-                    f"lost, the budget is {self._budget_bytes}; connect the broker or raise the "
+                    f"outbox {self._name} is full: {self.held.size_bytes} bytes wait that must not "
+                    f"be lost, the budget is {self._budget_bytes}; connect the broker or raise the "
                     "budget"
                 )
             self.delete([victim[0]])
@@ -194,8 +226,8 @@ class OutboxRows:
         if not self._warned:  # once: the count is in every health message
             self._warned = True
             _log.warning(
-                "outbox %s is over its budget of %d bytes: giving up the oldest %s, and more as "
-                "needed; connect the broker",
+                "outbox %s has no room (budget %d bytes, or the disk): giving up the oldest %s, "
+                "and more as needed; connect the broker",
                 self._name,
                 self._budget_bytes,
                 worth.name.lower(),

@@ -12,12 +12,15 @@ from typing import Literal, TypeAlias, TypedDict
 
 from edge_daemon.contract.messages import (
     CommandReply,
+    ControlRun,
     Crop,
     FrameResult,
     Health,
     SecondOpinion,
+    ShadowReport,
     SlideSummary,
     Status,
+    UpdateReport,
 )
 from edge_daemon.contract.topics import channel_of, topic_of
 from edge_daemon.errors import MessageError
@@ -33,10 +36,11 @@ class Worth(IntEnum):
     PREVIEW = 0
     """A picture of a cell: sent after everything else, given up first."""
     RESULT = 1
-    """The result of a frame without suspicious cells: given up when no preview is left."""
+    """The result of a frame without suspicious cells, how a candidate stands: given up when no
+    preview is left."""
     VITAL = 2
-    """A frame with a blast or an uncertain cell, a second opinion, a summary, a reply: never given
-    up."""
+    """A frame with a blast or an uncertain cell, a second opinion, a summary, the last word on a
+    candidate, a control, a reply: never given up."""
 
 
 @dataclass(frozen=True)
@@ -79,16 +83,20 @@ class Envelope(TypedDict):
     record: int
 
 
-Lasting: TypeAlias = FrameResult | SecondOpinion | SlideSummary | CommandReply
+Lasting: TypeAlias = (
+    FrameResult | SecondOpinion | ShadowReport | SlideSummary | ControlRun | CommandReply
+)
 """JSON messages that must arrive: they go through the outbox."""
 
 
-def parcel_of(message: Lasting | Status | Health) -> Parcel:
+def parcel_of(message: Lasting | Status | Health | UpdateReport) -> Parcel:
     """Wrap a JSON message as its kind prescribes."""
     channel = channel_of(message)
     worth = Worth.VITAL
     if isinstance(message, FrameResult) and not _is_suspicious(message):
         worth = Worth.RESULT
+    if isinstance(message, ShadowReport) and message.completion is None:
+        worth = Worth.RESULT  # the next one says it all again
     return Parcel(
         topic=topic_of(message),
         payload=message.to_json(),

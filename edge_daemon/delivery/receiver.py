@@ -14,13 +14,23 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from edge_daemon.contract.envelope import FromDevice
-from edge_daemon.contract.messages import Crop, Health, Message, Receipt, Status, parse_message
-from edge_daemon.contract.topics import ROOT, Topic, parse_topic, topic_of
+from edge_daemon.contract.messages import (
+    MOST_STRETCHES,
+    Crop,
+    Message,
+    Receipt,
+    parse_message,
+)
+from edge_daemon.contract.topics import ROOT, Topic, channel_of, parse_topic, topic_of
 from edge_daemon.delivery.backoff import Backoff
+from edge_daemon.delivery.inside import taken_apart
 from edge_daemon.delivery.link import Arrival, Link, open_link
 from edge_daemon.delivery.parcel import Parcel
 from edge_daemon.delivery.settings import BrokerSettings
@@ -40,12 +50,26 @@ class Received:
 
     topic: Topic
     message: Message | None
-    """None for a crop over MQTT 3.1.1, which cannot carry its description."""
+    """None for a crop that came without its description."""
     jpeg: bytes | None = None
     retained: bool = False
     """True when the broker had kept it from before this subscription."""
     historical: bool = False
-    """True when it waited on the device for a connection; MQTT 3.1.1 does not say it."""
+    """True when it waited on the device for a connection."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Records that arrived without a hole between them."""
+
+    first: int
+    last: int
+    first_seq: int
+    last_seq: int
+
+    def with_next(self, after: Stretch) -> Stretch:
+        """Both as one, where no hole lies between them."""
+        return Stretch(self.first, after.last, self.first_seq, after.last_seq)
 
 
 @dataclass
@@ -62,29 +86,52 @@ class BootLedger:
     highest: int = 0
     """Last record the device is known to have issued."""
     repeats: int = 0
-    _ahead: dict[int, int] = field(default_factory=dict)  # record -> seq, beyond a hole
+    ahead: list[Stretch] = field(default_factory=list)
+    """Beyond a hole, in order, never touching."""
 
     @property
     def missing(self) -> list[int]:
         """Records that were issued and have not arrived (they may still be on their way)."""
-        beyond = range(self.complete_to + 1, self.highest + 1)
-        return [record for record in beyond if record not in self._ahead]
+        holes: list[int] = []
+        coming = self.complete_to + 1
+        for stretch in self.ahead:
+            holes += range(coming, stretch.first)
+            coming = stretch.last + 1
+        return holes + list(range(coming, self.highest + 1))
+
+    def beyond(self, records: Iterable[int]) -> list[tuple[int, int]]:
+        """First and last ``seq`` of the stretches beyond a hole that hold these records."""
+        places = {self._place(record) - 1 for record in records if record > self.complete_to}
+        stretches = [self.ahead[place] for place in sorted(places)]
+        return [(stretch.first_seq, stretch.last_seq) for stretch in stretches]
 
     def has(self, record: int) -> bool:
         """Whether a record has arrived."""
-        return record <= self.complete_to or record in self._ahead
+        at = self._place(record)
+        return record <= self.complete_to or (at > 0 and record <= self.ahead[at - 1].last)
 
     def add(self, record: int, seq: int) -> bool:
         """Enter an arrival; False when it is a repeat."""
         if self.has(record):
             self.repeats += 1
             return False
-        self._ahead[record] = seq
         self.highest = max(self.highest, record)
-        while self.complete_to + 1 in self._ahead:
-            self.complete_to += 1
-            self.up_to_seq = self._ahead.pop(self.complete_to)
+        at = self._place(record)
+        new = Stretch(record, record, seq, seq)
+        if at < len(self.ahead) and self.ahead[at].first == record + 1:
+            new = new.with_next(self.ahead.pop(at))
+        if at > 0 and self.ahead[at - 1].last == record - 1:
+            at -= 1
+            new = self.ahead.pop(at).with_next(new)
+        if new.first == self.complete_to + 1:
+            self.complete_to, self.up_to_seq = new.last, new.last_seq
+        else:
+            self.ahead.insert(at, new)
         return True
+
+    def _place(self, record: int) -> int:
+        """Before which stretch a record lies."""
+        return bisect_right(self.ahead, record, key=lambda stretch: stretch.first)
 
 
 class Receiver:
@@ -108,7 +155,7 @@ class Receiver:
         self._topic_filter = topic_filter
         self._send_receipts = send_receipts
         self._client_id = f"leukoedge-receiver-{uuid.uuid4().hex[:12]}"
-        self._to_receipt: set[tuple[str, str, str]] = set()
+        self._to_receipt: dict[tuple[str, str, str], set[int]] = defaultdict(set)
         self._receipts_at_s = 0.0
         self._ready = threading.Event()
         self._stopping = threading.Event()
@@ -134,10 +181,12 @@ class Receiver:
 
     def _run(self) -> None:
         backoff = Backoff(self._settings)
+        address = 0
         while not self._stopping.is_set():
+            settings = self._settings.at(address)
             try:
                 link = open_link(
-                    self._settings,
+                    settings,
                     self._client_id,
                     on_arrival=self._receive,
                     keep_session_s=_KEEP_SESSION_S,
@@ -147,6 +196,7 @@ class Receiver:
                 if self._line != str(error):
                     _log.warning("%s", error)
                 self._line = str(error)
+                address += 1
                 self._stopping.wait(backoff.next_s())
                 continue
             backoff.reset()
@@ -154,6 +204,13 @@ class Receiver:
             while not self._stopping.is_set() and link.pump(_PUMP_S):
                 self._acknowledge(link)
             link.close()
+            if self._stopping.is_set() and link.protocol == "MQTT 3.1.1":
+                self._forget_session(settings)
+
+    def _forget_session(self, settings: BrokerSettings) -> None:
+        """MQTT 3.1.1 keeps a session for ever, unless the same client asks for a clean one."""
+        with suppress(BrokerError):
+            open_link(settings, self._client_id).close()
 
     def _receive(self, arrival: Arrival) -> None:
         try:
@@ -176,10 +233,10 @@ class Receiver:
         if retained:  # a copy from before: it belongs to a count that may be long over
             return key not in self.ledgers or not self.ledgers[key].has(message.record)
         ledger = self.ledgers.setdefault(key, BootLedger(*key))
-        if isinstance(message, Status | Health):
+        if not channel_of(message).stored:  # not of what must arrive
             ledger.highest = max(ledger.highest, message.record)
             return True
-        self._to_receipt.add(key)
+        self._to_receipt[key].add(message.record)
         return ledger.add(message.record, message.seq)
 
     def _acknowledge(self, link: Link) -> None:
@@ -189,13 +246,16 @@ class Receiver:
             return
         self._receipts_at_s = now_s
         while self._to_receipt:
-            ledger = self.ledgers[self._to_receipt.pop()]
-            if ledger.complete_to:
+            key, records = self._to_receipt.popitem()
+            ledger = self.ledgers[key]
+            beyond = ledger.beyond(records)
+            for start in range(0, max(1, len(beyond)), MOST_STRETCHES):
                 receipt = Receipt(
                     site=ledger.site,
                     device=ledger.device,
                     boot_id=ledger.boot_id,
                     up_to_seq=ledger.up_to_seq,
+                    beyond=tuple(beyond[start : start + MOST_STRETCHES]),
                 )
                 link.publish(Parcel(topic_of(receipt), receipt.to_json(), ledger.boot_id, 0))
 
@@ -208,14 +268,19 @@ def _read(arrival: Arrival) -> Received:
     """
     topic = parse_topic(arrival.topic)
     if topic.leaf == "crop":
-        crop = None if arrival.about is None else parse_message(arrival.about)
+        about, jpeg = arrival.about, arrival.payload
+        if about is None:
+            about, jpeg = taken_apart(arrival.payload)
+        crop = None if about is None else parse_message(about)
         if crop is not None and (not isinstance(crop, Crop) or topic_of(crop) != arrival.topic):
             raise MessageError("message refused: it does not describe the crop of its topic")
-        return Received(topic, crop, arrival.payload, arrival.retained, arrival.historical)
+        historical = arrival.historical or (crop is not None and crop.historical)
+        return Received(topic, crop, jpeg, arrival.retained, historical)
     message = parse_message(arrival.payload)
     if topic_of(message) != arrival.topic:
         raise MessageError(f"message refused: it belongs on {topic_of(message)}")
-    return Received(topic, message, None, arrival.retained, arrival.historical)
+    historical = arrival.historical or (isinstance(message, FromDevice) and message.historical)
+    return Received(topic, message, None, arrival.retained, historical)
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:

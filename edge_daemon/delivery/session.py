@@ -21,7 +21,19 @@ _HEADER_BYTES = 256  # fixed header, identifiers and MQTT 5 properties of a publ
 _BACKLOG_AT_ONCE = 50
 """Messages that waited which may go in one burst, beside the rate."""
 
+_UNRECEIPTED = 25
+"""Messages without a receipt beside which more of what waited goes. A broker acknowledges at once
+and queues for a receiver that is slower; what happens now would stand at the end of that queue."""
+
 _log = logging.getLogger(__name__)
+
+
+def client_id_of(origin: Origin) -> str:
+    """The name by which the broker knows a device, the same at each start.
+
+    NATS refuses a name with a dot, so that is written ``~``, which no site and no device may hold.
+    """
+    return f"leukoedge-{origin.site}-{origin.device}".replace(".", "~")
 
 
 class Session:
@@ -35,15 +47,16 @@ class Session:
         will: Parcel,
         refusals: Refusals,
         on_command: Callable[[Arrival], None] | None = None,
+        on_desired: Callable[[Arrival], None] | None = None,
     ) -> None:
-        """Connect, and listen for receipts where there is a receiver, and for commands.
+        """Connect; listen for receipts where there is a receiver, commands, what is desired.
 
         Raises:
             BrokerError: one line that says why there is no connection.
         """
         self.link = open_link(
             settings,
-            f"leukoedge-{origin.site}-{origin.device}",
+            client_id_of(origin),
             will=will,
             on_arrival=self._receive,
         )
@@ -52,6 +65,7 @@ class Session:
         self._device = origin.device
         self._refusals = refusals
         self._on_command = on_command
+        self._on_desired = on_desired
         self._stored: dict[int, tuple[int, Parcel]] = {}  # mid -> outbox id and parcel
         self._passing: dict[int, Parcel] = {}  # mid -> status
         self._more = self._window_open = True
@@ -65,17 +79,19 @@ class Session:
         if settings.await_receipts:
             self.link.subscribe(f"{root}/receipt")
         if on_command is not None:
-            self._listen_to_commands(f"{root}/cmd/+")
+            self._listen_to(f"{root}/cmd/+", "commands")
+        if on_desired is not None:
+            self._listen_to(f"{root}/desired", "orders of updates")
         outbox.retry_sent()
 
-    def _listen_to_commands(self, topic: str) -> None:
+    def _listen_to(self, topic: str, what: str) -> None:
         """Results matter more: where the broker forbids it, they are sent all the same."""
         try:
             self.link.subscribe(topic)
         except BrokerError as error:
             if self.link.lost is not None:
                 raise
-            _log.warning("no commands can be received: %s", error)
+            _log.warning("no %s can be received: %s", what, error)
 
     @property
     def settled(self) -> bool:
@@ -126,6 +142,8 @@ class Session:
             # Half of the window is kept free: what happens next must not wait for its turn.
             spare = room - min(self._window, self.link.max_in_flight) // 2
             allowed = min(max(spare, 1), self._backlog_allowance())
+            if self._settings.await_receipts:
+                allowed = min(allowed, _UNRECEIPTED - self._outbox.unreceipted())
             if allowed > 0:
                 waited = self._outbox.pending(allowed, up_to=self._backlog_to)
                 self._backlog = bool(waited)
@@ -204,6 +222,9 @@ class Session:
         if self._on_command is not None and "/cmd/" in arrival.topic:
             self._on_command(arrival)
             return
+        if self._on_desired is not None and arrival.topic.endswith("/desired"):
+            self._on_desired(arrival)
+            return
         try:
             message = parse_message(arrival.payload)
         except MessageError as error:
@@ -211,5 +232,6 @@ class Session:
             return
         if not isinstance(message, Receipt) or message.device != self._device:
             _log.warning("%s: a %s was not expected here", arrival.topic, message.schema_id)
-        elif self._outbox.accept_receipt(message.boot_id, message.up_to_seq):
+        elif self._outbox.accept_receipt(message):
+            self._look_again(self._backlog_to > 0)
             self._receipt_at_s = time.monotonic()  # it moved on; a receipt that repeats does not

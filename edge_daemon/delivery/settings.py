@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
@@ -21,6 +21,11 @@ class BrokerSettings(StrictModel):
 
     url: str
     """``mqtt://host[:port]``, or ``mqtts://host[:port]`` for TLS."""
+    other_urls: tuple[str, ...] = ()
+    """Other addresses of the same broker, such as the other nodes of a cluster; tried in turn when
+    one is lost, with the same credentials."""
+    protocol: Literal["auto", "5", "3.1.1"] = "auto"
+    """Version of MQTT; ``auto`` tries 5 and goes on with 3.1.1 where the broker refuses it."""
     username: str | None = None
     password: SecretStr | None = None
     ca_file: Path | None = None
@@ -79,7 +84,12 @@ class BrokerSettings(StrictModel):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> BrokerSettings:
-        _split(self.url)
+        for url in self.other_urls:
+            parts = _split(url)
+            if parts.username is not None or (parts.scheme == "mqtts") != self.tls:
+                raise ValueError(
+                    "other_urls: the scheme is that of url, and credentials stand there"
+                )
         if self.password is not None and self.username is None:
             raise ValueError("a broker password needs a username")
         if (self.cert_file is None) != (self.key_file is None):
@@ -89,6 +99,11 @@ class BrokerSettings(StrictModel):
         if self.reconnect_min_s > self.reconnect_max_s:
             raise ValueError("reconnect_min_s is larger than reconnect_max_s")
         return self
+
+    def at(self, number: int) -> BrokerSettings:
+        """The same at the ``number``-th of its addresses; after the last comes the first again."""
+        addresses = (self.url, *self.other_urls)
+        return self.model_copy(update={"url": addresses[number % len(addresses)]})
 
     @property
     def host(self) -> str:

@@ -6,6 +6,7 @@ Frame by frame these take a few kilobytes (2 kB for 200 cells), and a view of a 
 from __future__ import annotations
 
 import io
+import json
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -14,9 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_daemon.contract.terms import KINDS, LABELS, CellLabel
-from edge_daemon.vision.island import Island, Sighting, UniqueCell
+from edge_daemon.contract.worst import WorstCell, WorstField
+from edge_daemon.vision.cell_table import no_rows
+from edge_daemon.vision.island import Island, Sighting
 from edge_daemon.vision.placement import MapState, PlacedView
 from edge_daemon.vision.register import View
+from edge_daemon.vision.worst import Worst
 
 _SIGHTING = np.dtype(
     [("box", "<f4", 4), ("score", "<f4"), ("p_blast", "<f8"), ("kind", "u1"), ("label", "i1")]
@@ -33,8 +37,12 @@ _CELL = np.dtype(
         ("p_blast", "<f8"),
         ("kind", "u1"),
         ("label", "i1"),
+        ("frame", "<i8"),
     ]
 )
+"""An older state lacks the last: nothing says which frames showed its cells."""
+_AS_IN_MEMORY = [name for name in _CELL.names or () if name != "island"]
+"""Columns that :mod:`edge_daemon.vision.cell_table` has under the same names."""
 _PLACED = np.dtype([("number", "<i8"), ("island", "<i4"), ("at", "<f8", 2), ("stage", "<f8", 2)])
 _FAST = 1
 
@@ -86,18 +94,14 @@ def unpack_view(packed: bytes) -> View:
 
 def pack_state(state: MapState) -> bytes:
     """A whole slide map but for its views, of which it holds numbers and places."""
-    cells = [(number, cell) for number, island in state.islands for cell in island.cells]
-    table = np.zeros(len(cells), _CELL)
-    for row, (number, cell) in zip(table, cells, strict=True):
-        row["id"], row["island"], row["box"], row["seen_in"] = (
-            cell.id,
-            number,
-            cell.box,
-            cell.seen_in,
-        )
-        row["whole"], row["rank"], row["centre_seen"] = *cell.rank, cell.centre_seen
-        row["p_blast"] = np.nan if cell.p_blast is None else cell.p_blast
-        row["kind"], row["label"] = KINDS.index(cell.kind), _label_number(cell.label)
+    rows = np.concatenate([no_rows(0), *(island.rows for _, island in state.islands)])
+    table = np.zeros(len(rows), _CELL)
+    for column in _AS_IN_MEMORY:
+        table[column] = rows[column]
+    numbers = [number for number, _ in state.islands]
+    table["island"] = np.repeat(numbers, [len(island.rows) for _, island in state.islands])
+    known = ~np.isnan(rows["stage"][:, 0])
+    stages = np.column_stack([rows["frame"][known], rows["stage"][known]]).reshape(-1, 4)
     tiles = [
         np.column_stack([np.full(len(island.tiles), number), island.tiles])
         for number, island in state.islands
@@ -113,33 +117,28 @@ def pack_state(state: MapState) -> bytes:
     return _zipped(
         cells=table,
         tiles=np.concatenate([np.empty((0, 3), np.int64), *tiles]).astype(np.int32),
-        islands=np.array([number for number, _ in state.islands], np.int64),
+        islands=np.array(numbers, np.int64),
         placed=placed,
+        stages=np.unique(stages, axis=0),
         closed=np.array(closed, np.int64).reshape(-1, 3),
         counts=np.array(
             [state.coming_frame, state.coming_cell, state.lost, state.revisits], np.int64
         ),
         field=np.array(-1 if state.field is None else state.field),
         closed_area=np.array(state.closed_area_px),
+        closed_worst=np.frombuffer(_worst_to_json(state.closed_worst), np.uint8),
     )
 
 
 def unpack_state(packed: bytes, views: dict[int, View]) -> MapState:
     """The same, back; ``views`` by number."""
     found = _unzipped(packed)
-    cells: dict[int, list[UniqueCell]] = {}
-    for row in found["cells"]:
-        cell = UniqueCell(
-            id=int(row["id"]),
-            kind=KINDS[row["kind"]],
-            box=row["box"].copy(),
-            seen_in=row["seen_in"].copy(),
-            rank=(bool(row["whole"]), float(row["rank"])),
-            centre_seen=bool(row["centre_seen"]),
-            label=None if row["label"] < 0 else LABELS[row["label"]],
-            p_blast=None if np.isnan(row["p_blast"]) else float(row["p_blast"]),
-        )
-        cells.setdefault(int(row["island"]), []).append(cell)
+    table = found["cells"]
+    rows = no_rows(len(table))
+    for column in set(_AS_IN_MEMORY).intersection(table.dtype.names or ()):
+        rows[column] = table[column]
+    for number, *stage in found.get("stages", np.empty((0, 4))).tolist():
+        rows["stage"][rows["frame"] == number] = stage
     tiles = found["tiles"]
     coming_frame, coming_cell, lost, revisits = found["counts"].tolist()
     field = int(found["field"])
@@ -157,7 +156,10 @@ def unpack_state(packed: bytes, views: dict[int, View]) -> MapState:
             for row in found["placed"]
         ),
         islands=tuple(
-            (number, Island.of(cells.get(number, []), tiles[tiles[:, 0] == number, 1:]))
+            (
+                number,
+                Island.of(rows[table["island"] == number], tiles[tiles[:, 0] == number, 1:]),
+            )
             for number in found["islands"].tolist()
         ),
         coming_frame=coming_frame,
@@ -167,8 +169,24 @@ def unpack_state(packed: bytes, views: dict[int, View]) -> MapState:
             for kind, label, count in found["closed"].tolist()
         ),
         closed_area_px=float(found["closed_area"]),
+        closed_worst=_worst_from_json(found.get("closed_worst")),
         lost=lost,
         revisits=revisits,
+    )
+
+
+def _worst_to_json(worst: Worst) -> bytes:
+    cells, fields = ([one.model_dump() for one in listed] for listed in (worst.cells, worst.fields))
+    return json.dumps({"cells": cells, "fields": fields}).encode()
+
+
+def _worst_from_json(content: npt.NDArray[np.uint8] | None) -> Worst:
+    if content is None:
+        return Worst()
+    found = json.loads(content.tobytes())
+    return Worst(
+        tuple(WorstCell.model_validate(one) for one in found["cells"]),
+        tuple(WorstField.model_validate(one) for one in found["fields"]),
     )
 
 

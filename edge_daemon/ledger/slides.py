@@ -11,14 +11,16 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 
+from edge_daemon.contract.findings import StagePoint
 from edge_daemon.contract.messages import SlideSummary
 from edge_daemon.delivery.outbox import Batch, Outbox
+from edge_daemon.ledger.boots import TABLE, Boots
 from edge_daemon.ledger.packed import (
     pack_sightings,
     pack_state,
@@ -27,14 +29,19 @@ from edge_daemon.ledger.packed import (
     unpack_state,
     unpack_view,
 )
+from edge_daemon.ledger.reasons import count, in_few_words
 from edge_daemon.pipeline import Findings
 from edge_daemon.slide_session import SlideSetup, Tally
+from edge_daemon.vision.cell_table import PublishedFrame
 from edge_daemon.vision.placement import Joined, Placement
 from edge_daemon.vision.register import View
 from edge_daemon.vision.slide_map import SlideMap
 
 STATE_EVERY = 500
 """Frames after which the slide map is written down as a whole."""
+
+KEEP_SLIDES = 5000
+"""Slides that are remembered, with their names."""
 
 _TABLES = (
     """
@@ -55,6 +62,8 @@ _TABLES = (
         PRIMARY KEY (slide, number)
     ) WITHOUT ROWID
     """,
+    "CREATE INDEX IF NOT EXISTS slides_by_began ON slides (began)",
+    TABLE,
 )
 
 
@@ -83,8 +92,13 @@ class _Progress:
     tally: Tally
     scales: dict[tuple[int, int], float]
     coming_index: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    """``outcome: what was wrong`` -> frames that were not analysed because of it."""
 
     def enter(self, source_index: int, findings: dict[str, Any]) -> None:
+        reason = findings.get("reason")
+        if reason is not None:
+            count(self.reasons, reason)
         self.tally.enter(
             findings["outcome"],
             saturated=findings["saturated"],
@@ -97,7 +111,14 @@ class _Progress:
     def to_json(self) -> str:
         tally = {**vars(self.tally), "outcomes": dict(self.tally.outcomes)}
         scales = [[*size, scale] for size, scale in self.scales.items()]
-        return json.dumps({"tally": tally, "scales": scales, "coming_index": self.coming_index})
+        return json.dumps(
+            {
+                "tally": tally,
+                "scales": scales,
+                "coming_index": self.coming_index,
+                "reasons": self.reasons,
+            }
+        )
 
     @classmethod
     def from_json(cls, text: str) -> _Progress:
@@ -107,28 +128,41 @@ class _Progress:
             Tally(Counter(tally["outcomes"]), tally["saturated"], tally["um_per_px"]),
             {(height, width): scale for height, width, scale in content["scales"]},
             content["coming_index"],
+            Counter(content.get("reasons", {})),  # files of the first releases have none
         )
 
 
 class SlideLedger:
     """The slides of one device. Methods are for the thread of the frame loop."""
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(
+        self, outbox: Outbox, boot_id: str | None = None, *, keep_slides: int = KEEP_SLIDES
+    ) -> None:
+        """The ledger in the file of ``outbox``.
+
+        Args:
+            outbox: open for this process alone.
+            boot_id: of the daemon that will enter frames; None where nobody will.
+            keep_slides: when one begins, of those that have ended only so many are kept.
+        """
+        self.keep_slides = keep_slides
         self._outbox = outbox
         self._progress = _Progress(Tally(), {})
         with outbox.transaction() as batch:
             for table in _TABLES:
                 batch.execute(table)
+            self._boots = Boots(outbox, batch, boot_id)
 
     def knows(self, slide: str) -> bool:
         """Whether a slide of this name was ever begun here."""
         return bool(self._outbox.query("SELECT 1 FROM slides WHERE slide = ?", (slide,)))
 
     def names(self) -> list[str]:
-        """What slides and operators were ever called here."""
+        """What slides and operators were ever called here, and what labels read."""
         rows = self._outbox.query("SELECT slide, setup FROM slides")
-        operators = (json.loads(setup).get("operator") for _, setup in rows)
-        return [slide for slide, _ in rows] + [one for one in operators if one]
+        setups = [json.loads(setup) for _, setup in rows]
+        others = (setup.get(what) for setup in setups for what in ("operator", "label"))
+        return [slide for slide, _ in rows] + [one for one in others if one]
 
     def begin(self, setup: SlideSetup, bundle: str | None, started_at: datetime) -> None:
         """Write down that a slide has begun."""
@@ -138,6 +172,11 @@ class SlideLedger:
                 "INSERT INTO slides (slide, setup, bundle, started_at, began)"
                 " VALUES (?, ?, ?, ?, (SELECT coalesce(max(began), 0) + 1 FROM slides))",
                 (setup.name, json.dumps(asdict(setup)), bundle, started_at.isoformat()),
+            )
+            batch.execute(
+                "DELETE FROM slides WHERE completion IS NOT NULL"
+                " AND began < (SELECT max(began) FROM slides) - ?",
+                (self.keep_slides,),
             )
 
     def enter(
@@ -153,8 +192,13 @@ class SlideLedger:
             "um_per_px_from": findings.um_per_px_from,
             "height": findings.height,
             "width": findings.width,
+            "stage": None if findings.stage is None else findings.stage.model_dump(),
         }
+        if findings.outcome != "analysed":
+            words = in_few_words(findings.reason, findings.source)
+            about["reason"] = f"{findings.outcome}: {words}"
         self._progress.enter(source_index, about)
+        about["boot"] = self._boots.enter(findings.outcome)
         mapped, cells = findings.mapped, None
         if mapped is not None:
             about["placement"] = _placement_to_json(mapped.placement)
@@ -178,7 +222,11 @@ class SlideLedger:
             (summary.to_json(), summary.completion, summary.slide),
         )
         if summary.completion is not None:
-            batch.execute("UPDATE slides SET state = NULL WHERE slide = ?", (summary.slide,))
+            batch.execute(
+                "UPDATE slides SET state = NULL, tally = ? WHERE slide = ?",
+                (self._progress.to_json(), summary.slide),
+            )
+            self._boots.write(batch)
             for table in ("slide_frames", "slide_views"):
                 batch.execute(f"DELETE FROM {table} WHERE slide = ?", (summary.slide,))  # noqa: S608
 
@@ -210,11 +258,13 @@ class SlideLedger:
         }
         slide_map = SlideMap(None if state is None else unpack_state(state, views))
         self._progress = _Progress(Tally(), {}) if tally is None else _Progress.from_json(tally)
-        for about, cells in self._frames(slide):
+        for number, about, cells in self._frames(slide):
             self._progress.enter(about["index"], about)
             if cells is not None:
                 placement = _placement_from_json(about["placement"], views)
-                slide_map.replay(placement, unpack_sightings(cells))
+                stage = about.get("stage")  # an older entry has none
+                published = PublishedFrame(number, None if stage is None else StagePoint(**stage))
+                slide_map.replay(placement, unpack_sightings(cells), published)
         return Unfinished(
             setup=SlideSetup(**json.loads(setup)),
             bundle=bundle,
@@ -230,13 +280,14 @@ class SlideLedger:
             standing=None if standing is None else SlideSummary.model_validate_json(standing),
         )
 
-    def _frames(self, slide: str) -> Iterator[tuple[dict[str, Any], bytes | None]]:
+    def _frames(self, slide: str) -> Iterator[tuple[int, dict[str, Any], bytes | None]]:
         """What was entered since the slide map was last written down."""
         rows = self._outbox.query(
-            "SELECT about, cells FROM slide_frames WHERE slide = ? ORDER BY number", (slide,)
+            "SELECT number, about, cells FROM slide_frames WHERE slide = ? ORDER BY number",
+            (slide,),
         )
-        for about, cells in rows:
-            yield json.loads(about), cells
+        for number, about, cells in rows:
+            yield number, json.loads(about), cells
 
     def _write_state(self, batch: Batch, slide: str, slide_map: SlideMap) -> None:
         state = slide_map.state()
@@ -244,6 +295,7 @@ class SlideLedger:
             "UPDATE slides SET tally = ?, state = ? WHERE slide = ?",
             (self._progress.to_json(), pack_state(state), slide),
         )
+        self._boots.write(batch)
         batch.execute("DELETE FROM slide_frames WHERE slide = ?", (slide,))
         oldest = min((view.number for view in state.views), default=state.coming_frame)
         batch.execute("DELETE FROM slide_views WHERE slide = ? AND number < ?", (slide, oldest))

@@ -16,8 +16,12 @@ from types import TracebackType
 import cv2
 from typing_extensions import Self
 
-from edge_daemon.contract.messages import FrameResult
+from edge_daemon.calibration.document import MicroscopeCalibration
+from edge_daemon.calibration.file import write_calibration
+from edge_daemon.contract.messages import FrameResult, SlideSummary
+from edge_daemon.errors import CalibrationError
 from edge_daemon.recording.session_file import (
+    CALIBRATION,
     FRAMES,
     PICTURES,
     SESSION,
@@ -43,16 +47,25 @@ class SessionRecorder:
         folder: Path,
         session: Session,
         *,
+        calibration: MicroscopeCalibration | None = None,
+        camera: Callable[[], str | None] = lambda: None,
         most_waiting: int = MOST_WAITING,
         on_fault: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Record into ``folder``, which must not exist; ``on_fault`` is told when it must end."""
+        """Record into ``folder``, which must not exist; ``on_fault`` is told when it must end.
+
+        ``calibration`` is what the frames are judged through; the frames come without it.
+        ``camera`` tells what took them, and how it is set; asked at the beginning and at the end.
+        """
+        self._camera = camera
         self._folder = folder
-        self._session = session
+        self._calibration = calibration
+        named = None if calibration is None else calibration.digest
+        self._session = session.model_copy(update={"calibration": named})
         self._on_fault = on_fault
         self._waiting: queue.Queue[tuple[Captured, FrameResult] | None] = queue.Queue(most_waiting)
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
-        self._ended = False
+        self._summary: SlideSummary | None = None
         self.fault: str | None = None
         """Why the recording has ended before its slide; None while all is written."""
 
@@ -60,7 +73,11 @@ class SessionRecorder:
         """Make the folder. Raises nothing: a device that cannot record screens all the same."""
         try:
             (self._folder / PICTURES).mkdir(parents=True)
+            if self._calibration is not None:
+                write_calibration(self._folder / CALIBRATION, self._calibration)
             self._write_session(self._session)
+        except CalibrationError as error:
+            self._give_up(str(error).partition(";")[0])
         except OSError as error:
             self._give_up(f"cannot write {self._folder}: {error.strerror}")
         self._thread.start()
@@ -84,9 +101,9 @@ class SessionRecorder:
         except queue.Full:
             self._give_up("the disk does not keep up with the frames")
 
-    def end(self) -> None:
-        """The slide has ended: what is written when this is closed is all of it."""
-        self._ended = True
+    def end(self, summary: SlideSummary) -> None:
+        """The slide has ended with this: what is written when this is closed is all of it."""
+        self._summary = summary
 
     def _work(self) -> None:
         count = 0
@@ -97,7 +114,8 @@ class SessionRecorder:
                         lines.write(self._written(*waiting) + "\n")
                         count += 1
             if self.fault is None:
-                done = {"frames": count, "complete": self._ended}
+                ended = self._summary is not None
+                done = {"frames": count, "complete": ended, "summary": self._summary}
                 self._write_session(self._session.model_copy(update=done))
                 return
         except OSError as error:
@@ -135,4 +153,6 @@ class SessionRecorder:
             log.debug("no room even for the fault", exc_info=True)
 
     def _write_session(self, session: Session) -> None:
-        write_whole(self._folder / SESSION, (session.model_dump_json(indent=1) + "\n").encode())
+        told = session.model_copy(update={"camera": self._camera()})
+        content = told.model_dump_json(indent=1, by_alias=True) + "\n"
+        write_whole(self._folder / SESSION, content.encode())

@@ -2,7 +2,8 @@
 
 session.json     what was screened with what; written first, and again at the end
 frames.jsonl     of each captured frame what the source said and what became of it
-frames/*.png     the pictures, pixel for pixel; or none, where digests are enough
+frames/*.png     the pictures as the camera gave them; or none, where digests are enough
+calibration.json that of the microscope, where one was at work
 """
 
 from __future__ import annotations
@@ -14,15 +15,18 @@ from typing import Any, Literal
 
 from pydantic import JsonValue, ValidationError
 
+from edge_daemon.calibration.document import MicroscopeCalibration
+from edge_daemon.calibration.file import read_calibration
 from edge_daemon.contract.base import Digest, Name, StrictModel, UtcTime
 from edge_daemon.contract.envelope import Count
-from edge_daemon.contract.messages import FrameResult
-from edge_daemon.errors import DataError
+from edge_daemon.contract.messages import FrameResult, SlideSummary
+from edge_daemon.errors import CalibrationError, DataError
 from edge_daemon.sources.base import Captured, DroppedFrame, Frame, Pixels, StagePosition
 
 SESSION = "session.json"
 FRAMES = "frames.jsonl"
 PICTURES = "frames"
+CALIBRATION = "calibration.json"
 
 Pictures = Literal["png", "digests"]
 
@@ -38,8 +42,12 @@ class Session(StrictModel):
     engines: str
     """Bundle and engines in words: others may round otherwise."""
     source: str
+    camera: str | None = None
+    """What the source is, and what it took of its settings (exposure, gain, white balance)."""
     config: dict[str, JsonValue]
     """Of the device, without secrets."""
+    calibration: Digest | None = None
+    """Of the microscope's, which lies beside this file; None where frames were judged without."""
     pictures: Pictures
     began_at: UtcTime
     from_the_start: bool
@@ -49,6 +57,8 @@ class Session(StrictModel):
     """True once the slide has ended and every frame of it is written."""
     fault: str | None = None
     """Why it is not."""
+    summary: SlideSummary | None = None
+    """The last of the slide; null while it has not ended, and in recordings of before."""
 
 
 class RecordedFrame(StrictModel):
@@ -124,6 +134,24 @@ def read_session(folder: Path) -> Session:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "it"
         raise DataError(f"{file}: {where}: {first['msg']}; it was cut off or altered") from None
+
+
+def read_recorded_calibration(folder: Path, session: Session) -> MicroscopeCalibration | None:
+    """The calibration that the frames were judged through, or None.
+
+    Raises:
+        DataError: it is not the one that the session names, or is not there any more.
+    """
+    if session.calibration is None:
+        return None
+    file = folder / CALIBRATION
+    try:
+        calibration = read_calibration(file)
+    except CalibrationError as error:
+        raise DataError(f"{str(error).partition(': ')[0]}; it belongs to this recording") from None
+    if calibration.digest != session.calibration:
+        raise DataError(f"{file} is not the calibration that this session was recorded through")
+    return calibration
 
 
 def read_recorded_frame(line: str, file: Path, number: int) -> RecordedFrame:

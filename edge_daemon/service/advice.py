@@ -69,6 +69,8 @@ def advise(
     spoilt = _picture_to_correct(recent)
     if spoilt is not None:
         return spoilt
+    if slide is not None and slide.control:
+        return _of_control_slide(slide, cells_needed)
     if slide is not None and slide.ended_at is not None:
         end = "This slide is finished." if slide.complete else "This slide was cut short."
         return Advice("Next slide", f"{end} {slide.reasons[0]}", "done")
@@ -91,6 +93,20 @@ def advise(
         return Advice(_more(wanted), "If the shares stay, so many give an answer.", "go on")
     sentence = f"The slide reads {slide.disposition}. {_interval(slide.blast_fraction)}"
     return Advice("Enough cells", sentence.rstrip(), "done")
+
+
+def of_control(reason: str, *, failed: bool) -> Advice:
+    """What to do while a control that is required does not count: ``reason`` says it."""
+    return Advice("Control", _sentence(reason), "stop" if failed else "act")
+
+
+def _of_control_slide(slide: SlideSummary, cells_needed: int) -> Advice:
+    if slide.ended_at is not None:
+        return Advice("Control done", "Put the next slide under the microscope.", "done")
+    missing = cells_needed - slide.nucleated_cells
+    if missing > 0:
+        return Advice(_more(missing), f"The control slide needs {cells_needed} cells.", "go on")
+    return Advice("Enough cells", "Finish the control slide.", "done")
 
 
 def _picture_to_correct(recent: Sequence[Seen]) -> Advice | None:

@@ -12,14 +12,19 @@ import json
 import logging
 import shutil
 import uuid
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from edge_daemon.contract.bundle import Bundle, load_bundle
+from edge_daemon.contract.envelope import as_reason
 from edge_daemon.errors import BundleError
 from edge_daemon.whole_files import to_disk, write_whole
 
 STATE = "active.json"
+MOST_SHADOW_STARTS = 3
+"""So often may the daemon start with a candidate in shadow that has not proven itself, and end
+without a word: a fault in a driver takes the process with it, and screening as well."""
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +40,22 @@ class BundleState:
     """Opened to be proven, and not committed."""
     fault: str | None = None
     """Why the last one that was tried is not the active one."""
+    shadow: str | None = None
+    """Candidate that sees the same frames and changes no result."""
+    shadow_starts: int = 0
+    """Starts with it since it has proven itself."""
+    shadow_fault: str | None = None
+    """Why the last candidate is not in shadow any more."""
+
+
+def active_in(folder: Path) -> Path | None:
+    """Folder of the bundle that is active in a store, for who only looks; None: what ships.
+
+    Raises:
+        BundleError: its state cannot be read.
+    """
+    label = _read(folder).active
+    return None if label is None else folder / label
 
 
 class BundleStore:
@@ -47,7 +68,7 @@ class BundleStore:
             BundleError: the folder cannot be used, or its state cannot be read.
         """
         self.folder = folder
-        self._state = self._read()
+        self._state = _read(folder)
         if self._state.trying is not None:
             log.warning("bundle %s was being tried when the daemon ended", self._state.trying)
             self.roll_back("the daemon ended while it was being tried")
@@ -134,31 +155,76 @@ class BundleStore:
         tried = self._state.trying
         if tried is None:
             raise BundleError("no bundle is being tried")
-        self._write(BundleState(active=tried, previous=self._state.active))
+        state = replace(self._state, active=tried, previous=self._state.active)
+        if state.shadow == tried:  # what is active is no candidate
+            state = replace(state, shadow=None, shadow_starts=0)
+        self._write(replace(state, trying=None, fault=None))
 
     def roll_back(self, fault: str) -> None:
         """What was tried is not good; the active one stays."""
         label = self._state.trying
-        self._write(replace(self._state, trying=None, fault=f"{label}: {fault}"[:500]))
+        self._write(replace(self._state, trying=None, fault=as_reason(f"{label}: {fault}")))
 
-    def prune(self) -> list[str]:
-        """Delete bundles that are neither active nor previous; what is gone."""
-        keep = {self._state.active, self._state.previous, self._state.trying}
-        gone = [label for label in self.staged() if label not in keep]
+    def put_into_shadow(self, label: str | None) -> None:
+        """A staged bundle is the candidate from now on, at every start; None: there is none.
+
+        Raises:
+            BundleError: it is not staged, or the state cannot be written.
+        """
+        if label is not None:
+            self.path(label)
+        self._write(replace(self._state, shadow=label, shadow_starts=0, shadow_fault=None))
+
+    def start_shadow(self) -> Path | None:
+        """The daemon starts; folder of the candidate to open, None when there is none.
+
+        Raises:
+            BundleError: it is not staged any more, or never came through; or the state cannot be
+                written.
+        """
+        label = self._state.shadow
+        if label is None:
+            return None
+        if self._state.shadow_starts >= MOST_SHADOW_STARTS:
+            raise BundleError(
+                f"the daemon ended {MOST_SHADOW_STARTS} times while {label} was in shadow; put it "
+                "there again with bundle-shadow if something else was the cause"
+            )
+        path = self.path(label)
+        self._write(replace(self._state, shadow_starts=self._state.shadow_starts + 1))
+        return path
+
+    def prove_shadow(self) -> None:
+        """The candidate has come through a good while: starts are counted anew."""
+        if self._state.shadow_starts:
+            self._write(replace(self._state, shadow_starts=0))
+
+    def refuse_shadow(self, label: str, fault: str) -> None:
+        """A bundle that should look on is no good; whoever looks on already stays.
+
+        Raises:
+            BundleError: the state cannot be written.
+        """
+        self._write(replace(self._state, shadow_fault=as_reason(f"{label}: {fault}")))
+
+    def put_shadow_aside(self, fault: str) -> None:
+        """The candidate is no good: there is none from now on."""
+        self._write(
+            replace(self._state, shadow=None, shadow_starts=0, shadow_fault=as_reason(fault))
+        )
+
+    def prune(self, keep: Collection[str] = ()) -> list[str]:
+        """Delete bundles that are neither active nor previous nor in shadow nor in ``keep``.
+
+        Returns:
+            What is gone.
+        """
+        state = self._state
+        kept = {state.active, state.previous, state.trying, state.shadow, *keep}
+        gone = [label for label in self.staged() if label not in kept]
         for label in gone:
             shutil.rmtree(self.folder / label, ignore_errors=True)
         return gone
-
-    def _read(self) -> BundleState:
-        file = self.folder / STATE
-        try:
-            return BundleState(**json.loads(file.read_bytes()))
-        except FileNotFoundError:
-            return BundleState()
-        except (OSError, ValueError, TypeError) as error:
-            raise BundleError(
-                f"{file} cannot be read ({error}); delete it to go back to the bundle that ships"
-            ) from None
 
     def _write(self, state: BundleState) -> None:
         text = json.dumps(asdict(state), indent=1) + "\n"
@@ -170,3 +236,15 @@ class BundleStore:
                 f"cannot write {self.folder / STATE}: {error.strerror}; nothing has changed"
             ) from None
         self._state = state
+
+
+def _read(folder: Path) -> BundleState:
+    file = folder / STATE
+    try:
+        return BundleState(**json.loads(file.read_bytes()))
+    except FileNotFoundError:
+        return BundleState()
+    except (OSError, ValueError, TypeError) as error:
+        raise BundleError(
+            f"{file} cannot be read ({error}); delete it to go back to the bundle that ships"
+        ) from None

@@ -20,12 +20,13 @@ from pydantic import ValidationError
 
 from edge_daemon.config import CommandSettings
 from edge_daemon.contract.base import StrictModel
-from edge_daemon.contract.envelope import utc_now
+from edge_daemon.contract.envelope import as_reason, utc_now
 from edge_daemon.contract.messages import Command, CommandReply, parse_message
 from edge_daemon.delivery.outbox import Outbox
 from edge_daemon.delivery.parcel import Origin, parcel_of
+from edge_daemon.errors import CommandError as CommandError  # for all who carry commands out
 from edge_daemon.errors import LeukoError, MessageError
-from edge_daemon.ledger.audit import Answer, CommandAudit
+from edge_daemon.ledger.audit import Answer, CommandAudit, Sender
 
 MOST_BYTES = 16_384
 """A command is some hundred bytes; anything larger is none."""
@@ -34,12 +35,6 @@ LONGEST_VALIDITY = timedelta(hours=24)
 """A command that is valid for longer could be replayed when its first answer is forgotten."""
 
 log = logging.getLogger(__name__)
-
-
-class CommandError(LeukoError):
-    """A command cannot be carried out as things stand; one line that says why."""
-
-    exit_code = 10
 
 
 class NoArgs(StrictModel):
@@ -72,6 +67,7 @@ class _HandedIn:
     payload: bytes
     via: str
     retained: bool
+    sender: Sender
     reply: Future[CommandReply] = field(default_factory=Future)
 
 
@@ -100,13 +96,20 @@ class CommandDesk:
         self._allowance_at_s = clock()
         self._flooded = False
 
-    def hand_in(self, payload: bytes, *, via: str, retained: bool = False) -> Future[CommandReply]:
+    def hand_in(
+        self,
+        payload: bytes,
+        *,
+        via: str,
+        retained: bool = False,
+        sender: Sender = Sender(),
+    ) -> Future[CommandReply]:
         """Take a command as it came; any thread may. The answer comes after the present frame.
 
         The future fails with :class:`CommandError` where there is nobody to answer to: too many
         commands wait, or what came is no command.
         """
-        handed_in = _HandedIn(payload[: MOST_BYTES + 1], via, retained)
+        handed_in = _HandedIn(payload[: MOST_BYTES + 1], via, retained, sender)
         try:
             self._waiting.put_nowait(handed_in)
         except queue.Full:
@@ -156,7 +159,7 @@ class CommandDesk:
             try:
                 answer = Answer(None, handle(command))
             except LeukoError as error:
-                answer = Answer(str(error)[:500], {})
+                answer = Answer(as_reason(str(error)), {})
         else:
             answer = Answer(reason, {})
         return self._reply(command, answer, handed_in)
@@ -193,7 +196,8 @@ class CommandDesk:
         self.refused += 1
         log.warning("a command by %s was refused: %s", handed_in.via, fault)
         with self._outbox.transaction() as batch:
-            self._audit.write(batch, self._now(), handed_in.via, None, Answer(fault, {}))
+            answer = Answer(fault, {})
+            self._audit.write(batch, self._now(), handed_in.via, None, answer, handed_in.sender)
         raise CommandError(fault)
 
     def _reply(
@@ -206,7 +210,8 @@ class CommandDesk:
             log.info("%s by %s: done", command.name, handed_in.via)
         with self._outbox.transaction() as batch:
             if write:
-                self._audit.write(batch, self._now(), handed_in.via, command, answer)
+                via, sender = handed_in.via, handed_in.sender
+                self._audit.write(batch, self._now(), via, command, answer, sender)
             reply = CommandReply(
                 **batch.envelope(self.origin),
                 id=command.id,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Literal, TypeAlias
 
+from edge_daemon.config import LabelSettings
 from edge_daemon.contract.messages import SlideSummary
 from edge_daemon.contract.terms import Completion
 from edge_daemon.ledger.slides import SlideLedger, Unfinished
@@ -21,6 +22,9 @@ from edge_daemon.slide_session import SlideSetup
 from edge_daemon.sources.base import Captured, Source
 
 Activity: TypeAlias = Literal["idle", "screening", "paused"]
+
+MODELS_STAY = "the models never change inside a slide"
+"""Why a command waits until no slide is under way."""
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +38,10 @@ class SlideDefaults:
     name: str | None = None
     operator: str | None = None
     objective: str | None = None
+    control: str | None = None
+    """What the control slide is called; None where there is none."""
+    labels: LabelSettings | None = None
+    """How labels begin slides; None where they do not."""
 
 
 class CurrentSlide:
@@ -50,6 +58,7 @@ class CurrentSlide:
         bundle: str,
         defaults: SlideDefaults,
         on_summary: Callable[[SlideSummary], None],
+        why_not: Callable[[], str | None] = lambda: None,
     ) -> None:
         """No slide, until one begins.
 
@@ -60,7 +69,9 @@ class CurrentSlide:
             bundle: digest of the models in use.
             defaults: what the configuration says, from the next slide on; may be set.
             on_summary: called with every standing that was reported.
+            why_not: why no slide may begin now, and what to do; a control slide may all the same.
         """
+        self.why_not = why_not
         self.defaults = defaults
         self.run: SlideRun | None = None
         self._source_name = source.name
@@ -98,34 +109,62 @@ class CurrentSlide:
         Raises:
             CommandError: a slide is under way; its models never change.
         """
-        self.require_none()
+        self.require_none(MODELS_STAY)
         self._bundle = digest
 
-    def require_none(self) -> None:
-        """Raise :class:`CommandError` while a slide is under way."""
+    def require_none(self, why: str) -> None:
+        """Raise :class:`CommandError` while a slide is under way; ``why`` it matters."""
         if self.run is not None:
-            raise CommandError(
-                f"slide {self.name} is under way, and the models never change inside "
-                "a slide; finish it first"
-            )
+            raise CommandError(f"slide {self.name} is under way, and {why}; finish it first")
 
     def begin(
         self,
         name: str | None = None,
         operator: str | None = None,
         objective: str | None = None,
+        label: str | None = None,
+        *,
+        control: bool = False,
     ) -> None:
         """Begin the slide that somebody asks for; what is not given, the configuration says.
 
+        Args:
+            name: of the slide; that of the control slide, in the configuration, begins a control.
+            operator: who is at the microscope.
+            objective: in use.
+            label: what its label reads, where that gave the name.
+            control: it is the control slide.
+
         Raises:
-            CommandError: one is under way, or there was one of that name.
+            CommandError: one is under way, there was one of that name, or none may begin now.
         """
         if self.run is not None:
             raise CommandError(f"slide {self.name} is under way; finish or abort it first")
+        known = self.defaults.control
+        if control or (name is not None and name == known):
+            if known is None:
+                raise CommandError("this device has no control slide: [control] slide names one")
+            name = f"{(name or known)[:40]}-{datetime.now(timezone.utc):%Y%m%dT%H%M%S%fZ}"
+            self._begin(name, operator, objective, label, control=True)
+            return
+        why_not = self.why_not()
+        if why_not is not None:
+            raise CommandError(f"no slide may begin: {why_not}")
         name = name or _name_of_now()
-        if self._ledger.knows(name):
+        if self.knows(name):
             raise CommandError(f"there was a slide {name} before; give it another name")
-        self._begin(name, operator, objective)
+        self._begin(name, operator, objective, label)
+
+    def knows(self, name: str) -> bool:
+        """Whether a slide of this name was begun before."""
+        return self._ledger.knows(name)
+
+    def shows(self, label: str, name: str) -> bool:
+        """Whether ``label``, which gives ``name``, is that of the slide under way."""
+        if self.run is None:
+            return False
+        setup = self.run.session.setup
+        return label == setup.label if setup.label is not None else name == setup.name
 
     def begin_by_itself(self) -> None:
         """Begin a slide nobody asked for: it will end with the daemon."""
@@ -134,7 +173,8 @@ class CurrentSlide:
         while self._ledger.knows(free):  # the configured name, at the second start
             again += 1
             free = f"{name[:58]}-{again}"
-        self._begin(free, None, None)
+        known = self.defaults.control
+        self._begin(free, None, None, control=known is not None and name == known)
         self._began_by_itself = True
 
     def take_up(self) -> bool:
@@ -196,12 +236,22 @@ class CurrentSlide:
         """Whether a stop ends it; otherwise it waits for the next start."""
         return self._began_by_itself or not self.defaults.resume
 
-    def _begin(self, name: str, operator: str | None, objective: str | None) -> None:
+    def _begin(
+        self,
+        name: str,
+        operator: str | None,
+        objective: str | None,
+        label: str | None = None,
+        *,
+        control: bool = False,
+    ) -> None:
         setup = SlideSetup(
             name,
             operator or self.defaults.operator,
             objective or self.defaults.objective,
             self._source_name,
+            control,
+            label,
         )
         self.run = self._open_run(setup, None)
         self._began_by_itself = False
@@ -213,6 +263,8 @@ class CurrentSlide:
     def _why_not(self, left: Unfinished) -> Completion | None:
         if left.bundle != self._bundle:
             return "bundle_changed"
+        if left.setup.control:  # what was seen of it is not all in the ledger: screen it again
+            return "interrupted"
         if not self.defaults.resume or left.setup.source != self._source_name:
             return "interrupted"
         return None

@@ -18,7 +18,7 @@ from edge_daemon.contract.messages import FrameResult, Health
 from edge_daemon.contract.terms import Outcome
 from edge_daemon.delivery.mqtt import Publisher
 from edge_daemon.delivery.outbox import Outbox
-from edge_daemon.errors import OutboxError
+from edge_daemon.errors import DiskFullError, OutboxError
 from edge_daemon.service.host.readings import Host, Readings
 
 _log = logging.getLogger(__name__)
@@ -52,6 +52,8 @@ class HealthReporter:
         """The last message that was made."""
         self.readings: Readings | None = None
         """What the machine said of itself for that message."""
+        self.control: str | None = None
+        """Why a control does not count; may be set from any thread."""
         self._host = host or Host(outbox.path.parent)
         self._publisher = publisher
         self._outbox = outbox
@@ -115,6 +117,7 @@ class HealthReporter:
                 power_w=read.power_w,
                 throttled=read.throttled,
                 clock=read.clock,
+                control=self.control,
             )
         self.latest, self.readings = message, read
         return message
@@ -136,6 +139,8 @@ class HealthReporter:
         while True:
             try:
                 self._publisher.publish_health(self.message())
+            except DiskFullError as error:
+                _log.warning("no health message could be made: %s", error)
             except OutboxError:  # the loop that writes results meets it too, and reports it
                 return
             except Exception:  # noqa: BLE001 - a thread must not die unseen; the next may succeed

@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable
 
 from edge_daemon.contract.messages import FrameResult, Health, SlideSummary
+from edge_daemon.contract.shadow import ShadowReport
 from edge_daemon.delivery.mqtt import LinkState, Publisher
 from edge_daemon.errors import LeukoError
 from edge_daemon.pipeline import Prepared
-from edge_daemon.service.advice import STILL_FRAMES, Advice, Seen, advise
+from edge_daemon.service.advice import STILL_FRAMES, Advice, Seen, advise, of_control
 from edge_daemon.service.current_slide import Activity
 from edge_daemon.service.health import HealthReporter
 from edge_daemon.service.host.readings import Readings
@@ -35,10 +36,13 @@ _MAP_SHARE = 0.01
 """At most this share of the loop's time goes into copies of the map."""
 
 
+_CONTROL = "control"
+
 _WAITS = {
     "idle": Advice("Start a slide", "No slide is open.", "act"),
     "paused": Advice("Paused", "Go on with the slide, or finish it.", "act"),
 }
+_SHOW_IT = Advice("Show the label", "The slide begins by itself when it is read.", "act")
 
 
 class LiveView:
@@ -71,6 +75,11 @@ class LiveView:
         self._readings = readings
         self._clock = clock
         self._held: dict[str, str] = {}
+        self._noted: dict[str, str] = {}
+        self._told: dict[str, str] = {}
+        self._control_failed = False
+        self.by_label = False
+        """Whether slides begin by their labels, as the loop says at each turn."""
         self.activity: Activity = "screening"
         """What the loop does, as it says at each turn."""
         self._begin()
@@ -84,6 +93,7 @@ class LiveView:
 
     def _begin(self) -> None:
         self._summary: SlideSummary | None = None
+        self._shadow: ShadowReport | None = None
         self._shown: Shown | None = None
         self._coverage: Coverage | None = None
         self._copy_map: Callable[[], Coverage] | None = None
@@ -155,6 +165,10 @@ class LiveView:
         """The standing of the slide was reported."""
         self._summary = summary
 
+    def on_shadow(self, report: ShadowReport) -> None:
+        """The standing of a candidate was reported."""
+        self._shadow = report
+
     def hold(self, what: str, reason: str | None) -> None:
         """Something forbids screening (a control slide that failed, a camera that is gone).
 
@@ -162,8 +176,26 @@ class LiveView:
             what: a name for it, to lift it again with ``reason`` None.
             reason: one line for the operator.
         """
-        others = {name: held for name, held in self._held.items() if name != what}
-        self._held = others if reason is None else {**others, what: reason}
+        self._held = _with(self._held, what, reason)
+
+    def note(self, what: str, text: str | None) -> None:
+        """Something is worth knowing and changes nothing; ``text`` None takes it back."""
+        self._noted = _with(self._noted, what, text)
+
+    def control(self, line: str | None, *, failed: bool, required: bool) -> None:
+        """How the controls stand: ``line`` says why they do not count, None that they do."""
+        self._control_failed = failed
+        self.note(_CONTROL, None if required else line)
+        self.hold(_CONTROL, line if required else None)
+
+    def tell(self, what: str, line: str | None) -> None:
+        """The operator should know something that forbids nothing.
+
+        Args:
+            what: a name for it, to take it back with ``line`` None.
+            line: one line for the operator.
+        """
+        self._told = _with(self._told, what, line)
 
     # --- looked at from elsewhere ---------------------------------------------------------------
 
@@ -181,10 +213,12 @@ class LiveView:
         failure = self._failure()
         if failure is not None:
             reasons.append(str(failure))
-        notes = []
+        notes = [*self._noted.values(), *self._told.values()]
         link = self._link()
         if link is not None and not link.connected:
             notes.append(f"{link.line}; results wait in the outbox")
+        if link is not None and link.trouble is not None:
+            notes.append(link.trouble)
         health = self._health()
         if health is not None:
             free = health.disk_free_bytes
@@ -213,6 +247,10 @@ class LiveView:
         """The last standing of the slide."""
         return self._summary
 
+    def shadow(self) -> ShadowReport | None:
+        """The last standing of the candidate on this slide."""
+        return self._shadow
+
     def coverage(self) -> Coverage | None:
         """The last copy of the map; asking keeps the copies coming."""
         self._map_asked_s = self._clock()
@@ -226,7 +264,20 @@ class LiveView:
         """What the operator should do next."""
         if not self._progress.has_started and not self._held:
             return Advice("Wait", f"The daemon is {self._progress.doing}.", "act")
-        not_ready = self.readiness().reasons
+        not_ready, control = self.readiness().reasons, self._held.get(_CONTROL)
+        if control is not None and self.activity != "idle":  # what is under way goes on
+            not_ready = tuple(reason for reason in not_ready if reason != control)
+        elif control is not None and not_ready == (control,):
+            return of_control(control, failed=self._control_failed)
+        for what, line in self._told.items():
+            if not not_ready:
+                return Advice(what.capitalize(), f"{line[:1].upper()}{line[1:]}.", "act")
         if not not_ready and self.activity != "screening" and self._ended is None:
-            return _WAITS[self.activity]
+            return _SHOW_IT if self.by_label and self.activity == "idle" else _WAITS[self.activity]
         return advise(self._recent, self._summary, self._cells_needed, not_ready)
+
+
+def _with(lines: dict[str, str], name: str, line: str | None) -> dict[str, str]:
+    """A new one: others may be reading the old one."""
+    rest = {other: text for other, text in lines.items() if other != name}
+    return rest if line is None else {**rest, name: line}

@@ -16,6 +16,8 @@ from prometheus_client.registry import Collector
 
 from edge_daemon import __version__
 from edge_daemon.contract.messages import FrameResult, Health, SlideSummary
+from edge_daemon.contract.shadow import LabelCounts, ShadowReport
+from edge_daemon.contract.terms import LABELS
 from edge_daemon.delivery.mqtt import LinkState
 from edge_daemon.service.health import GLASS_TO_OUTBOX, glass_to_outbox_ms
 from edge_daemon.service.host.readings import Readings
@@ -116,6 +118,9 @@ class DeviceMetrics(Collector):
         yield _by("leukoedge_build_info", "What runs.", labels, 1)
         if slide is not None:
             yield from _of_slide(slide)
+        shadow = self._view.shadow()
+        if shadow is not None:
+            yield from _of_shadow(shadow)
         link = self._link()
         if link is not None:
             yield _gauge("leukoedge_broker_connected", "1 while connected.", link.connected)
@@ -150,6 +155,41 @@ def _of_slide(slide: SlideSummary) -> Iterator[Metric]:
     if slide.coverage_mm2 is not None:
         name = "leukoedge_slide_coverage_square_metres"
         yield _gauge(name, "Area seen.", slide.coverage_mm2 * 1e-6)
+
+
+def _of_shadow(report: ShadowReport) -> Iterator[Metric]:
+    labels = {"bundle": report.candidate.digest, "label": report.candidate.bundle}
+    name = "leukoedge_shadow_looks_on"
+    yield _by(name, "1 while a candidate sees the frames.", labels, report.fault is None)
+    frames = report.frames
+    yield _gauges(
+        "leukoedge_shadow_frames",
+        "Frames of the current slide that the active bundle analysed, by what the candidate did.",
+        "outcome",
+        {
+            "compared": frames.compared,
+            "skipped": frames.skipped,
+            "waiting": frames.analysed - frames.compared - frames.skipped,
+        },
+    )
+    cells = GaugeMetricFamily(
+        "leukoedge_shadow_cells",
+        "Nucleated cells of the frames compared, by what each bundle says; none: not found.",
+        labels=["active", "candidate"],
+    )
+    rows: tuple[tuple[str, LabelCounts], ...] = (
+        *((label, getattr(report.table, label)) for label in LABELS),
+        ("none", report.only_candidate),
+    )
+    for said, row in rows:
+        for label in LABELS:
+            cells.add_metric([said, label], row.of(label))
+    for label in LABELS:
+        cells.add_metric([label, "none"], report.only_active.of(label))
+    yield cells
+    if report.agreement is not None:
+        name = "leukoedge_shadow_agreement_ratio"
+        yield _gauge(name, "Of the cells that both found.", report.agreement.estimate)
 
 
 def _of_health(health: Health) -> Iterator[Metric]:

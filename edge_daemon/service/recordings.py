@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -12,12 +13,16 @@ from typing import Any
 from typing_extensions import Self
 
 from edge_daemon import __version__
-from edge_daemon.config import Config, RecordSettings
+from edge_daemon.calibration.document import MicroscopeCalibration
+from edge_daemon.config import Config
 from edge_daemon.contract.messages import FrameResult, SlideSummary
+from edge_daemon.gate import CorrectedFrame
 from edge_daemon.recording.recorder import SessionRecorder
 from edge_daemon.recording.session_file import Session
 from edge_daemon.slide_session import SlideSetup
 from edge_daemon.sources.base import Captured
+
+log = logging.getLogger(__name__)
 
 LEAST_FREE_BYTES = 2 << 30
 """With less room than this no recording begins: results and the outbox come first."""
@@ -28,14 +33,27 @@ class Recordings:
 
     def __init__(
         self,
-        settings: RecordSettings,
         config: Config,
         bundle: str,
         engines: str,
-        on_fault: Callable[[str], None] = lambda _: None,
+        *,
+        on_fault: Callable[[str], None],
+        calibration: MicroscopeCalibration | None = None,
+        camera: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """``config``, ``bundle`` and ``engines`` are what the slides are screened with."""
-        self._settings = settings
+        """Record slides as ``config`` says.
+
+        Args:
+            config: what the slides are screened with.
+            bundle: digest of the models.
+            engines: what runs them.
+            on_fault: told, in a line, why there is no recording of a slide, or only a part of one;
+                from any thread.
+            calibration: the one that is at work.
+            camera: tells what takes the frames, and how it is set.
+        """
+        self._camera = camera
+        self._calibration = calibration
         self._config = config
         self._bundle = bundle
         self._engines = engines
@@ -45,12 +63,14 @@ class Recordings:
     def begin(self, setup: SlideSetup, *, from_the_start: bool) -> None:
         """A slide begins, or is gone on with."""
         self.close()
-        folder = self._settings.folder
+        folder = self._config.record.folder
         if folder is None:
             return
         now = datetime.now(timezone.utc)
         if not _has_room(folder):
-            self._on_fault(f"no recording of {setup.name}: less than 2 GB are free in {folder}")
+            line = f"no recording of {setup.name}: less than 2 GB are free in {folder}"
+            log.error("%s", line)
+            self._on_fault(line)
             return
         session = Session(
             slide=setup.name,
@@ -59,31 +79,38 @@ class Recordings:
             engines=self._engines,
             source=setup.source or "unknown",
             config=_public(self._config),
-            pictures=self._settings.pictures,
+            pictures=self._config.record.pictures,
             began_at=now,
             from_the_start=from_the_start,
         )
         place = folder / f"{setup.name}-{now:%Y%m%dT%H%M%S%f}"
-        self._recorder = SessionRecorder(place, session, on_fault=self._on_fault)
+        self._recorder = SessionRecorder(
+            place,
+            session,
+            calibration=self._calibration,
+            camera=self._camera,
+            on_fault=lambda line: self._on_fault(f"the recording of {setup.name} ended: {line}"),
+        )
         self._recorder.__enter__()
 
-    def configure(self, settings: RecordSettings) -> None:
-        """Where and how to record, from the next slide on."""
-        self._settings = settings
+    def configure(self, config: Config) -> None:
+        """What slides are screened with, and where and how to record, from the next one on."""
+        self._config = config
 
     def use_bundle(self, digest: str, engines: str) -> None:
         """The models are others from the next slide on."""
         self._bundle, self._engines = digest, engines
 
     def frame(self, result: FrameResult, captured: Captured) -> None:
-        """A frame of the slide was finished."""
+        """A frame of the slide was finished; it is kept as the camera gave it."""
         if self._recorder is not None:
-            self._recorder.frame(result, captured)
+            given = captured.original if isinstance(captured, CorrectedFrame) else captured
+            self._recorder.frame(result, given)
 
     def summary(self, summary: SlideSummary) -> None:
         """The slide was reported on; a last summary closes its recording."""
         if summary.completion is not None and self._recorder is not None:
-            self._recorder.end()
+            self._recorder.end(summary)
             self.close()
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from edge_daemon.config import Config
 from edge_daemon.errors import ConfigError
 
-RELOADED = ("broker", "commands", "health_every_s", "quality", "record", "slide")
+RELOADED = ("broker", "commands", "health_every_s", "ledger", "quality", "record", "slide")
 """Top level keys that may change without a new start."""
 
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from edge_daemon.ahead import EndOfItems, Feed
+from edge_daemon.config import LabelSettings
 from edge_daemon.contract.base import Name, StrictModel
 from edge_daemon.contract.envelope import Reason
 from edge_daemon.contract.messages import Command, FrameResult, SlideSummary
@@ -25,9 +26,11 @@ from edge_daemon.ledger.slides import SlideLedger, Unfinished
 from edge_daemon.pipeline import Prepared
 from edge_daemon.service.commands import CommandDesk, CommandError, Handler, NoArgs, arguments
 from edge_daemon.service.current_slide import Activity, CurrentSlide, SlideDefaults
+from edge_daemon.service.label import LabelStarts, LabelWatch
 from edge_daemon.slide_run import SlideRun
 from edge_daemon.slide_session import SlideSetup
-from edge_daemon.sources.base import Captured, Source
+from edge_daemon.sources.base import Captured, Frame, Source
+from edge_daemon.vision.label import LabelReader
 
 TURN_S = 0.05
 """Longest wait for a frame before commands are looked at."""
@@ -41,6 +44,10 @@ class _StartArgs(StrictModel):
     slide: Name | None = None
     operator: Name | None = None
     objective: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    control: bool = False
+    """It is the control slide."""
+    from_label: bool = False
+    """Take the name from the label that the camera sees now."""
 
 
 class _AbortArgs(StrictModel):
@@ -64,7 +71,10 @@ class SlideService:
         on_idle: Callable[[Prepared], None] = lambda _prepared: None,
         on_summary: Callable[[SlideSummary], None] = lambda _summary: None,
         on_turn: Callable[[], None] = lambda: None,
+        why_no_slide: Callable[[], str | None] = lambda: None,
+        on_label: Callable[[str | None], None] = lambda _line: None,
         other_commands: Mapping[str, Handler] | None = None,
+        more_status: Callable[[], dict[str, Any]] = dict,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """An entered ``source``, screened slide by slide.
@@ -81,17 +91,27 @@ class SlideService:
             on_idle: called with frames that belong to no slide.
             on_summary: called with every standing that was reported.
             on_turn: called at each turn of the loop.
+            why_no_slide: why no slide may begin now; None where one may.
+            on_label: called with what the operator should know of a label; None when nothing.
             other_commands: by name, what carries out commands that are not about slides.
+            more_status: what belongs into the answer to ``status`` besides.
             clock: seconds, monotonic.
         """
-        self.current = CurrentSlide(source, open_run, ledger, bundle, defaults, on_summary)
+        self.current = CurrentSlide(
+            source, open_run, ledger, bundle, defaults, on_summary, why_no_slide
+        )
+        self._begins_by_itself = False
         self._source = source
-        self._prepare = prepare
+        self._endless = source.frame_count is None
+        self._watch = LabelWatch(
+            prepare, lambda: self.current.defaults.labels, endless=self._endless, clock=clock
+        )
+        self._labels = LabelStarts(self.current, on_label, clock)
         self._desk = desk
         self._on_frame, self._on_idle, self._on_turn = on_frame, on_idle, on_turn
         self._other_commands = dict(other_commands or {})
+        self._more_status = more_status
         self._clock = clock
-        self._endless = source.frame_count is None
         self._feed: Feed[Prepared] | None = None
         """None until the first frame is wanted."""
 
@@ -123,8 +143,8 @@ class SlideService:
 
     def start(self) -> None:
         """Go on with the slide that was under way, or begin one where the configuration says so."""
-        if not self.current.take_up() and self.current.defaults.at_once:
-            self.current.begin_by_itself()
+        self._begins_by_itself = not self.current.take_up() and self.current.defaults.at_once
+        self._begin_when_it_may()
 
     def turn(self) -> bool:
         """The commands that wait, then one frame or a short wait; False when the source has ended.
@@ -134,12 +154,13 @@ class SlideService:
             LostDeviceError: the accelerator broke.
         """
         self._on_turn()
+        self._begin_when_it_may()
         self._desk.carry_out(self._handle)
-        if self.activity != "screening" and not self._endless:
+        if not (self._endless or self.activity == "screening" or self._looks_for_a_label):
             time.sleep(TURN_S)  # the frames of a file are not lost while nobody looks
             return True
         if self._feed is None:
-            self._feed = Feed(self._source, self._prepare)
+            self._feed = Feed(self._source, self._watch.prepare)
             self._feed.ask()
         try:
             prepared = self._feed.take(TURN_S)
@@ -149,8 +170,15 @@ class SlideService:
         if prepared is not None:
             self._feed.ask()
             self._enter(prepared)
+        self._labels.act()
         self.current.tick()
         return True
+
+    def _begin_when_it_may(self) -> None:
+        """Begin the slide that nobody has to ask for, as soon as one may begin."""
+        if self._begins_by_itself and self.current.run is None and self.current.why_not() is None:
+            self._begins_by_itself = False
+            self.current.begin_by_itself()
 
     def close(self) -> None:
         """Refuse the commands that still wait, and let go of the source."""
@@ -162,6 +190,10 @@ class SlideService:
         captured, run = prepared.captured, self.current.run
         if self.current.already_entered(captured):
             return
+        if prepared.labels:
+            self._labels.seen(prepared.labels)
+            self._on_idle(prepared)
+            return
         before = run is not None and captured.captured_at < run.session.began_at
         if run is None or run.session.paused or (self._endless and before):
             self._on_idle(prepared)
@@ -169,6 +201,10 @@ class SlideService:
         self._on_frame(run.enter(prepared), captured)
         if run.pipeline.lost is not None:
             raise run.pipeline.lost
+
+    @property
+    def _looks_for_a_label(self) -> bool:
+        return self._labels.wanted and self.activity == "idle"
 
     def _handle(self, command: Command) -> dict[str, Any]:
         if command.name == "status":
@@ -204,10 +240,24 @@ class SlideService:
         return self._status()
 
     def _start(self, args: _StartArgs) -> None:
-        screened = not self._endless and self._feed is not None
+        screened = not (self._endless or self._feed is None or self._labels.wanted)
         if self.current.run is None and screened:
             raise CommandError("the source has been screened; name another one and start again")
-        self.current.begin(args.slide, args.operator, args.objective)
+        label, name = None, args.slide
+        if args.from_label:
+            label, name = self._label_in_view(args.slide)
+        self.current.begin(name, args.operator, args.objective, label, control=args.control)
+
+    def _label_in_view(self, slide: str | None) -> tuple[str, str]:
+        newest, settings = self._watch.newest, self.current.defaults.labels or LabelSettings()
+        if slide is not None:
+            raise CommandError("the slide has a name already; leave it out, or from_label")
+        if not isinstance(newest, Frame):
+            raise CommandError("no frame has come yet to read a label in")
+        labels = LabelReader(barcodes=settings.barcodes).read(newest.pixels)
+        found = self._labels.only_one(labels, settings.pattern)
+        self._watch.expect()
+        return found
 
     def _require_paused(self, paused: bool, otherwise: str) -> None:
         if (self.activity == "paused") != paused:
@@ -256,6 +306,8 @@ class SlideService:
         return {
             "activity": self.activity,
             "slide": None if slide is None else slide.model_dump(mode="json", by_alias=True),
+            **self._more_status(),
+            "label": self._labels.line,
         }
 
 

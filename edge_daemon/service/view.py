@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_daemon.contract.messages import Command, CommandReply, FrameResult, Health, SlideSummary
+from edge_daemon.contract.shadow import ShadowReport
 from edge_daemon.service.advice import Advice
 from edge_daemon.vision.coverage import Coverage
 
@@ -63,6 +64,9 @@ class DeviceView(Protocol):
 
     def slide(self) -> SlideSummary | None:
         """Where the current slide stands; None while there is none."""
+
+    def shadow(self) -> ShadowReport | None:
+        """How a candidate bundle stands on the current slide; None while none looks on."""
 
     def coverage(self) -> Coverage | None:
         """Which part of the slide was seen, a few seconds old at most; None while not known."""

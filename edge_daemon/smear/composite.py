@@ -32,6 +32,10 @@ BLACK_LEVEL = 10
 OPENED_AT = 3
 """Masks are opened at this fraction of their size."""
 
+SECOND_BODY = 0.5
+"""A picture holds more than its one cell where a second disc of at least this share of the radius
+of the largest fits into the mask beside that."""
+
 
 @dataclass(frozen=True)
 class CutOutCell:
@@ -101,6 +105,22 @@ def cell_mask(picture: Rgb, *, erode_px: int = 2) -> NDArray[np.uint8]:
     if not cell.any():
         raise ValueError("the picture holds no cell: everything is black")
     return cell
+
+
+def holds_second_body(cell: CutOutCell) -> bool:
+    """Whether another cell, or something of a cell's size, hangs on the one that was cut out.
+
+    C-NMC lists one cell for such a picture; a detector rightly finds two.
+    """
+    mask = np.asarray(cell.alpha > 0.5, np.uint8)
+    # A third of the size is plenty, and the border must be outside for the distances.
+    size = (-(-mask.shape[1] // OPENED_AT), -(-mask.shape[0] // OPENED_AT))
+    small = cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
+    body = cv2.copyMakeBorder(small, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    _, largest, _, middle = cv2.minMaxLoc(cv2.distanceTransform(body, cv2.DIST_L2, 5))
+    cv2.circle(body, middle, round(largest), 0, cv2.FILLED)
+    second = float(cv2.distanceTransform(body, cv2.DIST_L2, 5).max())
+    return second >= SECOND_BODY * largest
 
 
 def _window(mask: NDArray[np.uint8]) -> tuple[slice, slice]:

@@ -4,11 +4,16 @@ A virtual slide is larger than any published frame, so frames lie side by side o
 its neighbours' edges by a narrow blended seam. A window of the slide is put together from the tiles
 under it, in fixed order: the same window always shows the same pixels. A limited number of frames
 is prepared (some 40 MB) and laid in changing order and orientation.
+
+No two places of a slide look alike, and registration goes by that. So every tile lies in each of
+its orientations (four, or eight where tiles are square) before one lies again: the frames of a
+published split are enough for a scan of 200 fields.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 import cv2
@@ -26,6 +31,8 @@ TILES = 80
 """Frames that are prepared for one slide, about 1 MB each: nearly all of a published split, so that
 one odd frame does not show again and again."""
 _SEAM_UM = 1.5
+_NEARLY_SQUARE = 0.9
+"""Tiles whose sides differ by less are cut square: they can then be laid in eight orientations."""
 _COVER_PX = 8
 _COVERED = 0.35
 """A pixel with more than this share of the red cells' green density is covered by a cell."""
@@ -46,13 +53,12 @@ class Mosaic:
         stain: colour of the white cells' nuclei in the reference frame, for cells put on top.
     """
 
-    def __init__(self, folder: Path, seed: int, um_per_px: float) -> None:
-        """Read and prepare the frames.
+    def __init__(self, folder: Path, seed: int, um_per_px: float, width_um: float) -> None:
+        """Read and prepare the frames for a slide ``width_um`` wide.
 
         Raises:
             DataError: no usable frame in ``folder``.
         """
-        self._seed = seed
         self._um_per_px = um_per_px
         rng = np.random.default_rng([seed, 20])
         candidates = _candidates(folder, rng)
@@ -66,12 +72,18 @@ class Mosaic:
         )
         # most frames must be large enough; those that are not are left out
         self._tile_h, self._tile_w = (int(v) for v in np.quantile(extents, 0.15, axis=0) - 1)
+        if min(self._tile_h, self._tile_w) > _NEARLY_SQUARE * max(self._tile_h, self._tile_w):
+            self._tile_h = self._tile_w = min(self._tile_h, self._tile_w)
         fitting = [
             candidate
             for candidate, (height, width) in zip(candidates, extents, strict=True)
             if height >= self._tile_h and width >= self._tile_w
         ]
         self._tiles = [self._tile(rng, candidate, reference.light) for candidate in fitting]
+        self._columns = ceil(width_um / um_per_px / (self._tile_w - self._seam_px)) + 2
+        self._turns = 8 if self._tile_w == self._tile_h else 4
+        order = np.random.default_rng([seed, 21])
+        self._order = order.permutation(self._turns * len(self._tiles))
         self._covers = [_cover(tile, reference.light) for tile in self._tiles]
 
     def window(self, x_px: int, y_px: int, width_px: int, height_px: int) -> Picture:
@@ -112,12 +124,14 @@ class Mosaic:
         return np.array(pixels[top : top + self._tile_h, left : left + self._tile_w], np.uint8)
 
     def _placed(self, row: int, column: int, *, covers: bool = False) -> npt.NDArray[np.uint8]:
-        """The tile at a place of the grid, mirrored by chance; or the map of its cells."""
-        # offset: seeds are not negative, and a window may begin left of the slide
-        rng = np.random.default_rng([self._seed, 21, row + 2**20, column + 2**20])
-        which, flips = int(rng.integers(len(self._tiles))), int(rng.integers(4))
+        """The tile at a place of the grid, as it is turned there; or the map of its cells."""
+        # one more than the slide has on either side: a window may begin left of it
+        place = (row + 1) * self._columns + column + 1
+        which, turn = divmod(int(self._order[place % len(self._order)]), self._turns)
         tile = self._covers[which] if covers else self._tiles[which]
-        return tile[:: -1 if flips & 1 else 1, :: -1 if flips & 2 else 1]
+        if turn & 4:
+            tile = tile.swapaxes(0, 1)
+        return tile[:: -1 if turn & 1 else 1, :: -1 if turn & 2 else 1]
 
     def _lay(self, canvas: Picture, tile: Picture, left: int, top: int) -> None:
         """Put a tile on the canvas; its left and upper edges fade in over what lies there."""

@@ -2,11 +2,14 @@
 
 A real stage does not stand exactly where it says: after a change of direction the screw has play
 (backlash), and every stop is off by a little. So a stop has two positions, reported and true.
+Where a slide is moved by hand it creeps, and that adds up; and its mover looks here and there.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import ceil, sqrt
 
 import numpy as np
@@ -77,3 +80,43 @@ def plan_raster(
         (columns - 1) * step_x + field_um[0] + 2 * margin_um,
         (rows - 1) * step_y + field_um[1] + 2 * margin_um,
     )
+
+
+def with_jumps(rng: np.random.Generator, raster: Raster, jumps: int) -> Raster:
+    """The same stops in an order that leaves the way ``jumps`` times.
+
+    The way is cut into pieces, and each piece is followed by one that does not begin where it
+    ended: the stage moves on to a place that need not overlap with anything seen, and comes back
+    to what it left out later. Every stop is made once.
+    """
+    pieces = min(jumps + 1, len(raster.stops))
+    if pieces < 2:
+        return raster
+    cuts = np.sort(1 + rng.permutation(len(raster.stops) - 1)[: pieces - 1])
+    parts = np.split(np.arange(len(raster.stops)), cuts)
+    order = _apart(rng, pieces)
+    return replace(raster, stops=tuple(raster.stops[i] for part in order for i in parts[part]))
+
+
+def _apart(rng: np.random.Generator, count: int) -> Sequence[int]:
+    """The numbers below ``count`` in an order in which none is followed by the next one."""
+    for _ in range(100):
+        order: list[int] = rng.permutation(count).tolist()
+        if all(after != before + 1 for before, after in pairwise(order)):
+            return order
+    return range(count - 1, -1, -1)
+
+
+def with_drift(rng: np.random.Generator, raster: Raster, drift_um: float) -> Raster:
+    """The same stops, each off by what the slide crept since the first, unknown to the stage.
+
+    ``drift_um``: standard deviation of a step, per axis; the steps add up.
+    """
+    if not drift_um:
+        return raster
+    crept = np.cumsum(rng.normal(0, drift_um, (len(raster.stops), 2)), axis=0)
+    stops = tuple(
+        replace(stop, true_um=(stop.true_um[0] + float(dx), stop.true_um[1] + float(dy)))
+        for stop, (dx, dy) in zip(raster.stops, crept, strict=True)
+    )
+    return replace(raster, stops=stops)

@@ -17,7 +17,13 @@ import numpy as np
 
 from edge_daemon.contract.terms import CLASSES, CellClass, CellKind
 from edge_daemon.errors import DataError
-from edge_daemon.smear.composite import CNMC_UM_PER_PX, CutOutCell, cut_out, paste
+from edge_daemon.smear.composite import (
+    CNMC_UM_PER_PX,
+    CutOutCell,
+    cut_out,
+    holds_second_body,
+    paste,
+)
 from edge_daemon.smear.mosaic import Mosaic
 from edge_daemon.smear.sprite import Picture, Sprite
 
@@ -30,19 +36,26 @@ _LABELS: dict[str, CellClass] = {
 _SUFFIXES = frozenset({".webp", ".bmp", ".png", ".jpg", ".jpeg", ".tif", ".tiff"})
 _REACH_UM = 5.4
 """Half the diameter of a large C-NMC cell at its nominal scale."""
+_USUAL_WIDTH_UM = 500.0
+"""A scan of 200 fields is some 400 um wide."""
 
 
 def open_real_pixels(
-    cells: str, backgrounds: str, split: str | None, seed: int, um_per_px: float
+    cells: str,
+    backgrounds: str,
+    split: str | None,
+    seed: int,
+    um_per_px: float,
+    width_um: float = _USUAL_WIDTH_UM,
 ) -> RealPixelAtlas:
-    """The atlas of two folders, for one slide.
+    """The atlas of two folders, for one slide ``width_um`` wide.
 
     Raises:
         DataError: a folder is missing, or holds nothing that can be used.
     """
     return RealPixelAtlas(
         list_cells(Path(cells).expanduser(), split),
-        Mosaic(Path(backgrounds).expanduser(), seed, um_per_px),
+        Mosaic(Path(backgrounds).expanduser(), seed, um_per_px, width_um),
         um_per_px,
     )
 
@@ -102,7 +115,8 @@ class RealPixelAtlas:
     """Breeds are the two classes of cut-out cells; red cells and platelets lie in the background.
 
     The cells are brought to the scale of the slide and stained like the nuclei of the mosaic's
-    reference frame.
+    reference frame. A picture that holds more than one cell would be two in the field and one in
+    the truth: the next of its class that holds one stands in for it.
     """
 
     exact_kinds: tuple[CellKind, ...] = ("wbc",)
@@ -149,15 +163,11 @@ class RealPixelAtlas:
         return next(paths for label, paths in self._cells.items() if label == breed)
 
     def _cut(self, breed: str, variant: int) -> Sprite:
-        path = self._paths(breed)[variant]
-        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if picture is None:
-            raise DataError(f"{path}: cannot be read as a picture: copy it again")
-        try:
-            cell = cut_out(np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8))
-        except ValueError as error:
-            raise DataError(f"{path}: {error}") from None
-        return self._sprite(cell)
+        paths = self._paths(breed)
+        cells = (_read_cell(paths[(variant + step) % len(paths)]) for step in range(len(paths)))
+        alone = (cell for cell in cells if not holds_second_body(cell))
+        cell = next(alone, None)
+        return self._sprite(_read_cell(paths[variant]) if cell is None else cell)
 
     def _sprite(self, cell: CutOutCell) -> Sprite:
         """The cell as light sees it, read off by pasting it on black and on white."""
@@ -171,3 +181,13 @@ class RealPixelAtlas:
             pasted.append(canvas)
         gain = np.asarray(cv2.subtract(pasted[1], pasted[0]), np.uint8)
         return Sprite(gain, pasted[0], gain[..., 0] < 128).trimmed()
+
+
+def _read_cell(path: Path) -> CutOutCell:
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise DataError(f"{path}: cannot be read as a picture: copy it again")
+    try:
+        return cut_out(np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8))
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from None

@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 from pydantic import Field
 
-from edge_daemon.errors import SourceError
+from edge_daemon.errors import AbsentSourceError, SourceError
 from edge_daemon.sources.base import OnEvent
 from edge_daemon.sources.capture import Capture, OpenCapture, OpenCvDevice, size_and_rate
 from edge_daemon.sources.controls import fix_controls
@@ -55,6 +55,7 @@ class CameraSource(LiveCamera):
         stop: threading.Event | None = None,
         on_event: OnEvent | None = None,
         clock: Clock = utc_now,
+        may_come_later: bool = False,
     ) -> None:
         """Prepare; nothing is opened yet.
 
@@ -67,6 +68,7 @@ class CameraSource(LiveCamera):
             stop: ends the iteration when it is set from elsewhere.
             on_event: told what the operator must know.
             clock: tells the present time in UTC.
+            may_come_later: one that is absent at the start is waited for.
         """
         self.settings = settings or CameraSettings()
         finder = _Finder(which, devices or VideoDevices())
@@ -80,6 +82,7 @@ class CameraSource(LiveCamera):
             stop=stop,
             on_event=on_event,
             clock=clock,
+            may_come_later=may_come_later,
         )
 
 
@@ -127,7 +130,7 @@ def _open(
     capture = open_capture(node)
     try:
         if not capture.isOpened():
-            raise SourceError(
+            raise AbsentSourceError(
                 f"{name}: {node} cannot be opened: close other programs that use the camera, and "
                 "check that it is one"
             )

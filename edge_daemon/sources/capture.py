@@ -41,8 +41,10 @@ class OpenCvDevice:
         *,
         fps: float | None = None,
         is_plugged_in: Callable[[], bool] = lambda: True,
+        is_predicted: Callable[[Capture], bool] = lambda _: False,
     ) -> None:
         self._capture = capture
+        self._is_predicted = is_predicted
         self._is_plugged_in = is_plugged_in
         self.description = description
         self.fps = fps
@@ -53,7 +55,11 @@ class OpenCvDevice:
         flaw = _flaw(ok, bgr)
         if flaw is not None:
             return Shot(None, flaw)
-        return Shot(_rgb(bgr), driver_ms=self._capture.get(cv2.CAP_PROP_POS_MSEC))
+        return Shot(
+            _rgb(bgr),
+            driver_ms=self._capture.get(cv2.CAP_PROP_POS_MSEC),
+            predicted=self._is_predicted(self._capture),
+        )
 
     def is_plugged_in(self) -> bool:
         """Whether the device is still there, where that can be told."""
@@ -73,11 +79,15 @@ def size_and_rate(capture: Capture) -> list[str]:
     fps = capture.get(cv2.CAP_PROP_FPS)
     if 0 < fps < 1000:
         words.append(f"{fps:g} fps")
+    letters = fourcc(capture)
+    return [*words, letters] if letters else words
+
+
+def fourcc(capture: Capture) -> str:
+    """The four letters of the format, such as ``MJPG``; empty if the capture tells none."""
     code = int(capture.get(cv2.CAP_PROP_FOURCC))
-    letters = "".join(chr(code >> shift & 0xFF) for shift in (0, 8, 16, 24))
-    if letters.strip() and letters.isascii() and letters.isprintable():
-        words.append(letters.strip())
-    return words
+    letters = "".join(chr(code >> shift & 0xFF) for shift in (0, 8, 16, 24)).strip()
+    return letters if letters.isascii() and letters.isprintable() else ""
 
 
 def _flaw(ok: bool, picture: Any) -> str | None:

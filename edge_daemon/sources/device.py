@@ -46,6 +46,9 @@ class Shot:
     """One line, without the name of the source."""
     driver_ms: float = 0.0
     """The driver's own time of the capture, 0 if it tells none."""
+    predicted: bool = False
+    """It came as a change of the pictures before it, in a compressed stream: where little changes
+    it is equal to them, to the byte, whether or not the camera looks."""
     stage: StagePosition | None = None
     um_per_px: float | None = None
 

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from edge_daemon.errors import SourceError
+from edge_daemon.errors import AbsentSourceError, SourceError
 from edge_daemon.sources.address import settings_from
 from edge_daemon.sources.base import Pixels, Source
 from edge_daemon.sources.device import Device, LiveSettings, Shot
@@ -103,6 +103,7 @@ def open_genicam(request: SourceRequest, library: Library | None = None) -> Sour
         um_per_px=request.um_per_px,
         stop=request.stop,
         on_event=request.on_event,
+        may_come_later=request.may_come_later,
     )
 
 
@@ -226,7 +227,7 @@ class GenicamDevice(Device):
         found = [info.serial_number for info in self._harvester.device_info_list]
         if serial not in found:
             there = f"connected are {', '.join(map(str, found))}" if found else "none is connected"
-            raise SourceError(f"{self._name}: no camera with this serial number: {there}")
+            raise AbsentSourceError(f"{self._name}: no camera with this serial number: {there}")
         return self._harvester.create({"serial_number": serial})
 
     def _set_up(self, wanted: GenicamSettings) -> list[str]:

@@ -19,7 +19,7 @@ from urllib.parse import unquote
 import cv2
 from pydantic import Field
 
-from edge_daemon.errors import SourceError
+from edge_daemon.errors import AbsentSourceError, SourceError
 from edge_daemon.sources.address import settings_from
 from edge_daemon.sources.backpressure import BackPressure
 from edge_daemon.sources.base import Source
@@ -138,6 +138,7 @@ def _source(
         um_per_px=request.um_per_px,
         stop=request.stop,
         on_event=request.on_event,
+        may_come_later=request.may_come_later,
     )
 
 
@@ -154,7 +155,7 @@ def _open(
     capture = (open_capture or _open_pipeline)(pipeline)
     if not capture.isOpened():
         capture.release()
-        raise SourceError(
+        raise AbsentSourceError(
             f"{name}: GStreamer cannot run this pipeline: try it as gst-launch-1.0 -v "
             f"{_without_secrets(pipeline)}"
         )

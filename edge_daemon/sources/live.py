@@ -11,6 +11,7 @@ goes on with another picture than the one under the objective would be worse tha
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Iterator
@@ -18,11 +19,12 @@ from types import TracebackType
 
 from typing_extensions import Self
 
-from edge_daemon.errors import SourceError
+from edge_daemon.errors import AbsentSourceError, SourceError
 from edge_daemon.sources.backpressure import WaitingFrames
 from edge_daemon.sources.base import Captured, EventKind, OnEvent, SourceEvent, UnreadableFrame
 from edge_daemon.sources.device import EndOfFrames, LiveSettings, OpenDevice
 from edge_daemon.sources.lifecycle import Clock, Lifecycle, SteadyClock, utc_now
+from edge_daemon.sources.loss import Loss, plugged_in
 from edge_daemon.sources.reader import Intake, Reader
 
 _LOOK_EVERY_S = 0.05
@@ -30,7 +32,11 @@ _JOIN_S = 1.0
 _LIVED_WELL_S = 10.0
 """A camera that comes and goes faster than this is not opened again ever more often."""
 _MOST_HANGING = 10
-_ADVICE = "check its cable and power"
+_JITTER = (0.75, 1.0)
+"""Cameras that were lost together, with their switch or hub, do not all come back at once."""
+_REFUSED_FOR_S = 5.0
+_ASKED_AFTER_S = 0.25
+"""A driver that holds a read of a camera that is gone would be waited for to no end."""
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +59,7 @@ class LiveCamera:
         on_event: OnEvent | None = None,
         clock: Clock = utc_now,
         hidden: tuple[str, ...] = (),
+        may_come_later: bool = False,
     ) -> None:
         """Prepare; nothing is opened yet.
 
@@ -65,6 +72,8 @@ class LiveCamera:
             on_event: told what the operator must know, beside the log.
             clock: tells the present time in UTC.
             hidden: words (a password) that never get into a line, whoever wrote it.
+            may_come_later: a camera that is absent at the start is waited for as one that was
+                lost, unless ``reopen`` is off.
         """
         self._name = name
         self._open_device = open_device
@@ -73,7 +82,8 @@ class LiveCamera:
         self._stop = stop or threading.Event()
         self._on_event = on_event
         self._clock = SteadyClock(clock)
-        self._hidden = hidden
+        self._loss = Loss(name, reopens=settings.reopen, hidden=hidden)
+        self._may_come_later = may_come_later and settings.reopen
         self._life = Lifecycle(name)
         self._waiting = WaitingFrames(settings.back_pressure, settings.waiting_frames)
         self._intake = Intake(self._waiting)
@@ -86,6 +96,8 @@ class LiveCamera:
         self._lost_at_s: float | None = None
         self._lives_since_s = 0.0
         self._attempt = ""
+        self._was_frozen = False
+        self._refused_since_s: float | None = None
         self._took = ""
         self._shape: tuple[int, ...] | None = None
         self._reader: Reader | None = None
@@ -112,7 +124,13 @@ class LiveCamera:
         return self._trouble or self._slow
 
     def __enter__(self) -> Self:
-        """Open the camera. Raises SourceError if it is absent, busy, or does not answer in time."""
+        """Open the camera, or begin to wait for it.
+
+        Raises:
+            AbsentSourceError: it is absent, busy, or does not answer in time, and may not come
+                later.
+            SourceError: it can never be opened as it was asked for.
+        """
         self._life.open()
         self._watch = threading.Thread(
             target=self._watch_over, name=f"watch {self._name}", daemon=True
@@ -194,11 +212,12 @@ class LiveCamera:
             if isinstance(what, EndOfFrames):
                 self._waiting.end(what)
                 return
-            if not self._ready.is_set():
-                self._refused = what
-                return
             hanging.append(reader)
-            if self._trouble is not None:  # told before; it is still so
+            self._was_frozen |= reader.froze
+            if not self._loss.seen_before:
+                if not self._waits_on(what):
+                    return
+            elif self._trouble is not None:  # told before; it is still so
                 if str(what) != self._attempt:
                     log.info("%s", what)
                 self._attempt = str(what)
@@ -206,8 +225,37 @@ class LiveCamera:
                 return
             elif time.monotonic() - self._lives_since_s > _LIVED_WELL_S:
                 pause_s = self._live.reopen_min_s
-            self._wait(pause_s)
+            self._wait(pause_s * random.uniform(*_JITTER))
             pause_s = min(2 * pause_s, self._live.reopen_max_s)
+
+    def _waits_on(self, what: SourceError) -> bool:
+        """A camera that was never there: told, and waited for; False when it can never come."""
+        absent = isinstance(what, AbsentSourceError)
+        if not self._ready.is_set() and not (absent and self._may_come_later):
+            self._refused = what
+            return False
+        now_s = time.monotonic()
+        if absent:
+            self._refused_since_s = None
+        elif self._refused_since_s is None:
+            # One that is just being plugged in may not be ready, nor be ours to read yet.
+            self._refused_since_s = now_s
+        elif now_s - self._refused_since_s > _REFUSED_FOR_S:
+            self._end(what)
+            return False
+        if str(what) != self._attempt:
+            self._attempt = str(what)
+            said = self._attempt.removeprefix(f"{self._name}: ")
+            line = f"{self._name}: it is not there yet ({said}): it is opened as soon as it is"
+            with self._lock:
+                self._lost_at_s = self._lost_at_s or now_s
+                first, self._trouble = self._trouble is None, line
+            if first:
+                self._tell("lost", line)
+            else:
+                log.warning("%s", line)
+        self._ready.set()
+        return True
 
     def _new_reader(self) -> Reader:
         return Reader(
@@ -220,6 +268,7 @@ class LiveCamera:
             um_per_px=self._um_per_px,
             shape=self._shape,
             suspect=self._trouble is not None,
+            was_frozen=self._was_frozen,
         )
 
     def _what_happened(self, reader: Reader) -> SourceError | EndOfFrames | None:
@@ -232,49 +281,18 @@ class LiveCamera:
                 self._opened(reader)
             if reader.opened.is_set():
                 limit_s = reader.limit_s
-            if reader.waits_for_s(time.monotonic()) >= limit_s:
-                return self._hangs(reader, limit_s)
+            waits_s = reader.waits_for_s(time.monotonic())
+            if waits_s >= limit_s or (waits_s >= _ASKED_AFTER_S and not plugged_in(reader)):
+                return self._loss.hung(reader, limit_s)
         if reader.opened.is_set() and not self._ready.is_set():
             self._opened(reader)
         if self._stopping() or reader.error is None:
             return None
-        return self._reason(reader, reader.error)
-
-    def _hangs(self, reader: Reader, limit_s: float) -> SourceError:
-        if not reader.opened.is_set():
-            return self._line(f"it did not open within {limit_s:g} s", _ADVICE)
-        what = f"no frame for {limit_s:g} s, the camera has stopped"
-        return self._line(what if self._plugged_in(reader) else "the camera was unplugged", _ADVICE)
-
-    def _reason(self, reader: Reader, error: Exception) -> SourceError | EndOfFrames:
-        if isinstance(error, EndOfFrames):
-            return error
-        if reader.cannot_open and isinstance(error, SourceError):
-            return SourceError(self._clean(str(error)))
-        if not reader.cannot_open and not self._plugged_in(reader):
-            return self._line("the camera was unplugged", _ADVICE)
-        if isinstance(error, SourceError):
-            return self._line(str(error), _ADVICE)
-        text = " ".join(str(error).split()) or type(error).__name__
-        return self._line(f"the camera's driver failed ({text})", _ADVICE)
-
-    def _plugged_in(self, reader: Reader) -> bool:
-        return reader.device is None or reader.device.is_plugged_in()
-
-    def _line(self, what: str, advice: str) -> SourceError:
-        then = "it is opened again as soon as it can be" if self._reopens() else "then start again"
-        return SourceError(self._clean(f"{self._name}: {what}: {advice}, {then}"))
-
-    def _reopens(self) -> bool:
-        return self._live.reopen and self._ready.is_set()
-
-    def _clean(self, line: str) -> str:
-        for word in self._hidden:
-            line = line.replace(word, "***")
-        return " ".join(line.split())
+        return self._loss.reason(reader, reader.error)
 
     def _opened(self, reader: Reader) -> None:
-        self._took = self._clean(reader.device.description) if reader.device else ""
+        self._loss.seen_before = True
+        self._took = self._loss.clean(reader.device.description) if reader.device else ""
         self._tell("opened", self.description, logging.INFO)
         self._ready.set()
 
@@ -315,6 +333,7 @@ class LiveCamera:
         """A first good picture: the camera lives, or lives again."""
         if reader is not self._reader:
             return
+        self._loss.seen_before = True
         self._shape = reader.shape
         self._lives_since_s = time.monotonic()
         with self._lock:
@@ -322,7 +341,8 @@ class LiveCamera:
                 return
             gone_s = time.monotonic() - self._lost_at_s
             self._trouble = self._lost_at_s = None
-        self._took = self._clean(reader.device.description) if reader.device else ""
+            self._was_frozen = False
+        self._took = self._loss.clean(reader.device.description) if reader.device else ""
         self._tell("back", f"{self._name}: the camera is back after {gone_s:.1f} s: {self._took}")
 
     def reader_pace(self, slow: bool, rate: float) -> None:

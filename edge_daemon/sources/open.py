@@ -29,6 +29,7 @@ def open_source(
     rules: ReadingRules | None = None,
     stop: threading.Event | None = None,
     on_event: OnEvent | None = None,
+    may_come_later: bool = False,
 ) -> Source:
     """The source that ``spec`` means, ready to be entered with ``with``.
 
@@ -41,13 +42,23 @@ def open_source(
         stop: ends the iteration of a source without an end when it is set.
         on_event: told what the operator must know of a live source (lost, back); from a thread of
             the source.
+        may_come_later: a camera, or a folder to watch, that is absent when it is entered is waited
+            for, and in ``trouble`` until then. What can never come is refused all the same.
 
     Raises:
         SourceError: no such thing, no such kind of source, or an empty folder.
     """
     scheme, separator, rest = spec.partition("://")
     request = SourceRequest(
-        spec, rest, scan, recursive, um_per_px, rules, stop or threading.Event(), on_event
+        spec,
+        rest,
+        scan,
+        recursive,
+        um_per_px,
+        rules,
+        stop or threading.Event(),
+        on_event,
+        may_come_later,
     )
     if not separator:
         return _from_path(replace(request, rest=spec))
@@ -109,6 +120,7 @@ def _camera(request: SourceRequest) -> Source:
         um_per_px=request.um_per_px,
         stop=request.stop,
         on_event=request.on_event,
+        may_come_later=request.may_come_later,
     )
 
 

@@ -75,6 +75,7 @@ class Reader:
         um_per_px: float | None = None,
         shape: tuple[int, ...] | None = None,
         suspect: bool = False,
+        was_frozen: bool = False,
     ) -> None:
         """Prepare.
 
@@ -89,6 +90,7 @@ class Reader:
             shape: that of the pictures before; others are refused.
             suspect: the camera was lost before. Nothing is handed out until it gives two good
                 pictures that differ: a frozen camera that is opened again is still frozen.
+            was_frozen: it was lost because its picture stood still.
         """
         self._name = name
         self._open_device = open_device
@@ -98,6 +100,9 @@ class Reader:
         self._clock = clock
         self._um_per_px = um_per_px
         self._suspect = suspect
+        self._was_frozen = was_frozen
+        self.froze = False
+        """It has ended because the picture stood still."""
         self.shape = shape
         self.device: Device | None = None
         self.opened = threading.Event()
@@ -108,6 +113,9 @@ class Reader:
         self.cannot_open = False
         self._given_up = threading.Event()
         self._waits_since_s: float | None = time.monotonic()
+        self._good_s = time.monotonic()
+        self.flaw: str | None = None
+        """What is wrong with the last picture."""
         self._thread = threading.Thread(target=self._run, name=f"camera {name}", daemon=True)
 
     def start(self) -> None:
@@ -123,9 +131,12 @@ class Reader:
         self._thread.join(timeout_s)
 
     def waits_for_s(self, now_s: float) -> float:
-        """For how long it has waited for the driver; 0 while it does not."""
+        """For how long it has waited for a good picture of the driver; 0 while it does not.
+
+        Bad pictures do not count: the next one may come never.
+        """
         since_s = self._waits_since_s
-        return 0.0 if since_s is None else now_s - since_s
+        return 0.0 if since_s is None else now_s - min(since_s, self._good_s)
 
     # What follows runs in the thread.
 
@@ -133,6 +144,7 @@ class Reader:
         try:
             with self._waiting():
                 self.device = self._open_device()
+            self._good_s = time.monotonic()
             self.opened.set()
             self._read(self.device)
         except Exception as error:  # noqa: BLE001 it would die with the thread: its watch gets it
@@ -162,10 +174,10 @@ class Reader:
 
     def _read(self, device: Device) -> None:
         settings = self._settings
-        alive, torn = LivenessWatch(settings.frozen_after_s), TornWatch()
+        alive, torn = LivenessWatch(settings.frozen_after_s, self._was_frozen), TornWatch()
         pace = Pace(device.fps)
         good_in_a_row = bad_in_a_row = failed = 0
-        proven, good_s = False, time.monotonic()
+        proven = False
         while self._wanted():
             began_s = time.monotonic()
             with self._waiting():
@@ -174,16 +186,19 @@ class Reader:
             flaw = shot.flaw or self._wrong_shape(shot)
             if flaw is None and shot.pixels is not None:
                 prints = row_prints(shot.pixels)
-                alive.look(prints, shot.driver_ms, now_s)
+                alive.look(prints, shot.driver_ms, now_s, shot.predicted)
                 failed = 0
-                flaw = torn.look(shot.pixels, prints) if settings.refuse_torn else None
+                if settings.refuse_torn:
+                    flaw = torn.look(shot.pixels, prints, shot.predicted)
             else:
                 failed += 1
             frozen_s = alive.frozen_for_s(now_s)
             if frozen_s is not None:
+                self.froze = True
                 raise SourceError(
                     f"the camera has shown the same picture for {frozen_s:.1f} s, it is frozen"
                 )
+            self.flaw = flaw
             good_in_a_row = 0 if flaw else good_in_a_row + 1
             bad_in_a_row = bad_in_a_row + 1 if flaw else 0
             if not proven and good_in_a_row >= _PROOF and alive.changes:
@@ -195,13 +210,13 @@ class Reader:
                 return
             if flaw is None:
                 self.limit_s = settings.frame_timeout_s
-                good_s = time.monotonic()  # later than now_s where the pipeline made it wait
+                self._good_s = time.monotonic()  # later than now_s where the pipeline made it wait
             elif failed >= settings.failed_reads:
                 raise SourceError(
                     f"{failed} reads in a row gave no picture, the camera has stopped"
                 )
-            elif now_s - good_s >= self.limit_s:
-                waited = f"{now_s - good_s:.1f} s"
+            elif now_s - self._good_s >= self.limit_s:
+                waited = f"{now_s - self._good_s:.1f} s"
                 raise SourceError(
                     f"no frame for {waited}, the camera has stopped"
                     if failed == bad_in_a_row

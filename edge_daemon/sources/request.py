@@ -32,6 +32,9 @@ class SourceRequest:
     """A source without an end ends its iteration when this is set."""
     on_event: OnEvent | None = None
     """Told what the operator must know of a live source."""
+    may_come_later: bool = False
+    """A device or folder that is absent when it is entered is waited for: its source is then in
+    ``trouble`` until it is there. Otherwise it raises AbsentSourceError."""
 
 
 OpenSource: TypeAlias = Callable[[SourceRequest], Source]

@@ -15,16 +15,29 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import cv2
 from pydantic import Field
 
-from edge_daemon.errors import SourceError
+from edge_daemon.errors import AbsentSourceError, SourceError
 from edge_daemon.sources.address import Off, settings_from
 from edge_daemon.sources.base import Source
-from edge_daemon.sources.capture import Capture, OpenCapture, OpenCvDevice, size_and_rate
+from edge_daemon.sources.capture import (
+    Capture,
+    OpenCapture,
+    OpenCvDevice,
+    fourcc,
+    size_and_rate,
+)
 from edge_daemon.sources.device import Device, LiveSettings
 from edge_daemon.sources.live import LiveCamera
 from edge_daemon.sources.quiet_opencv import quiet_opencv
 from edge_daemon.sources.request import SourceRequest
 
 _MS_PER_S = 1000
+_LONGER_S = 1.0
+"""FFmpeg waits longer than the watch does: when it gives up, OpenCV hands out the pictures that the
+decoder has kept back, one after each wait, and a silent camera would seem to live (4.5 s)."""
+_FRAME_TYPE = 69
+"""cv2.CAP_PROP_FRAME_TYPE: OpenCV before 4.11 has no name for it, and answers 0."""
+_TYPES = frozenset(map(ord, "IPB"))
+_ALWAYS_WHOLE = frozenset(("MJPG", "JPEG"))
 _environment = threading.Lock()
 """FFmpeg's options reach OpenCV through the environment, which all threads share."""
 
@@ -34,9 +47,9 @@ class RtspSettings(LiveSettings):
 
     transport: Literal["tcp", "udp"] = Field(default="tcp", description="udp tears pictures")
     open_timeout_s: float = Field(default=5.0, gt=0)
-    # What an encoder finds nothing new in comes out the same to the byte, for as long as it waits
-    # with its next whole picture: equal pictures are weaker evidence than with a sensor.
-    frozen_after_s: Annotated[float | None, Off] = Field(default=5.0, gt=0)
+    # Of a compressed stream only whole pictures are evidence, commonly one a second: two that are
+    # equal must be enough, to tell within two.
+    frozen_after_s: Annotated[float | None, Off] = Field(default=0.9, gt=0)
 
 
 def open_rtsp(request: SourceRequest, open_capture: OpenCapture | None = None) -> Source:
@@ -56,6 +69,7 @@ def open_rtsp(request: SourceRequest, open_capture: OpenCapture | None = None) -
         stop=request.stop,
         on_event=request.on_event,
         hidden=(*((address,) if address != name else ()), *secrets),
+        may_come_later=request.may_come_later,
     )
 
 
@@ -93,7 +107,7 @@ def _open(
     capture = open_capture(address) if open_capture else _open_ffmpeg(address, settings)
     if not capture.isOpened():
         capture.release()
-        raise SourceError(
+        raise AbsentSourceError(
             f"{name}: the camera does not answer, or refuses: check address, user, password and "
             f"network (it was asked over {settings.transport})"
         )
@@ -102,7 +116,16 @@ def _open(
         capture,
         ", ".join([*size_and_rate(capture), settings.transport]),
         fps=told_fps if 0 < told_fps < 1000 else None,
+        is_predicted=is_predicted,
     )
+
+
+def is_predicted(capture: Capture) -> bool:
+    """Whether the last picture was coded as a change of others (types P and B of the codecs)."""
+    kind = int(capture.get(_FRAME_TYPE))
+    if kind in _TYPES:
+        return kind != ord("I")
+    return fourcc(capture).upper() not in _ALWAYS_WHOLE
 
 
 def _open_ffmpeg(address: str, settings: RtspSettings) -> Capture:
@@ -119,7 +142,7 @@ def _open_ffmpeg(address: str, settings: RtspSettings) -> Capture:
                     cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
                     round(settings.open_timeout_s * _MS_PER_S),
                     cv2.CAP_PROP_READ_TIMEOUT_MSEC,
-                    round(settings.frame_timeout_s * _MS_PER_S),
+                    round((settings.frame_timeout_s + _LONGER_S) * _MS_PER_S),
                 ],
             )
         finally:

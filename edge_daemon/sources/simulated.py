@@ -14,6 +14,8 @@ The scan
     ``stage=reported``  ``none``: frames do not say where the stage stood
     ``jitter=1.5``      error of every stop of the stage, px (standard deviation)
     ``backlash=4``      play of the stage in rows run backwards, px
+    ``drift=0``         how far the slide creeps from stop to stop, px (standard deviation); adds up
+    ``jumps=0``         how often the scan leaves its way, goes on elsewhere and comes back later
     ``fps=0``           frames per second; 0 gives them as fast as they are taken
 
 The blood, per standard field of 48 by 36 um
@@ -66,7 +68,7 @@ from edge_daemon.smear.atlas import Atlas, RenderedAtlas
 from edge_daemon.smear.optics import Optics
 from edge_daemon.smear.palette import draw_palette
 from edge_daemon.smear.plan import SmearRecipe
-from edge_daemon.smear.raster import Stop, plan_raster
+from edge_daemon.smear.raster import Raster, Stop, plan_raster, with_drift, with_jumps
 from edge_daemon.smear.slide import FieldTruth, UniqueCells, VirtualSlide, empty_truth
 from edge_daemon.smear.sprite import Picture
 from edge_daemon.smear.targets import blank_field, micrometer_field
@@ -124,22 +126,13 @@ class SimulatedSource:
         self._name = name
         self._clock = SteadyClock(clock)
         self._life = Lifecycle(name)
-        px = settings.um_per_px
-        self._raster = plan_raster(
-            self._rng(10),
-            settings.fields,
-            (settings.width * px, settings.height * px),
-            settings.overlap,
-            settings.jitter * px,
-            settings.backlash * px,
-            _MARGIN_UM,
-        )
+        self._raster = self._way()
         self.slide = VirtualSlide(
             settings.seed,
             self._raster.width_um,
             self._raster.height_um,
             SmearRecipe(settings.red, settings.white, settings.platelets, settings.blasts),
-            _atlas(settings, name),
+            _atlas(settings, name, self._raster.width_um),
         )
         self._optics = Optics(
             self._rng(11),
@@ -211,6 +204,21 @@ class SimulatedSource:
             self._way_px(index),
         )
 
+    def _way(self) -> Raster:
+        settings, px = self.settings, self.settings.um_per_px
+        raster = plan_raster(
+            self._rng(10),
+            settings.fields,
+            (settings.width * px, settings.height * px),
+            settings.overlap,
+            settings.jitter * px,
+            settings.backlash * px,
+            # Where a slide creeps, the scan may end as far off as this.
+            _MARGIN_UM + 2 * settings.drift * px * settings.fields**0.5,
+        )
+        jumping = with_jumps(self._rng(17), raster, settings.jumps)
+        return with_drift(self._rng(18), jumping, settings.drift * px)
+
     def _under_the_lens(self, stop: Stop, defect: Defect | None) -> Picture:
         settings = self.settings
         if defect == "empty" or settings.target == "blank":
@@ -269,7 +277,7 @@ class SimulatedSource:
         return np.random.default_rng([self.settings.seed, *purpose])
 
 
-def _atlas(settings: SimulatedSettings, name: str) -> Atlas:
+def _atlas(settings: SimulatedSettings, name: str, width_um: float) -> Atlas:
     if settings.real_pixels:
         from edge_daemon.smear.real_pixels import open_real_pixels
 
@@ -280,6 +288,7 @@ def _atlas(settings: SimulatedSettings, name: str) -> Atlas:
                 None if settings.split == "all" else settings.split,
                 settings.seed,
                 settings.um_per_px,
+                width_um,
             )
         except DataError as error:
             raise SourceError(f"{name}: {error}") from None

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edge_daemon.errors import SourceError
+from edge_daemon.errors import AbsentSourceError
 from edge_daemon.sources.backpressure import BackPressure
 from edge_daemon.sources.base import Pixels, Source, StagePosition
 from edge_daemon.sources.device import Device, EndOfFrames, LiveSettings, Shot
@@ -43,6 +43,7 @@ class FaultySimulatedSource(LiveCamera):
             LiveSettings(back_pressure=BackPressure.EVERY_FRAME),
             stop=request.stop,
             on_event=request.on_event,
+            may_come_later=request.may_come_later,
         )
 
     def truth(self) -> SlideTruth:
@@ -75,7 +76,7 @@ class SimulatedCamera(Device):
     def open(self) -> Device:
         """Raises SourceError while it is unplugged."""
         if not self.is_plugged_in():
-            raise SourceError(f"{self._microscope.name}: the simulated camera is unplugged")
+            raise AbsentSourceError(f"{self._microscope.name}: the simulated camera is unplugged")
         return self
 
     @property

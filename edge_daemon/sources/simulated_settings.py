@@ -58,6 +58,8 @@ class SimulatedSettings:
     freeze: int = 0
     unplug: int = 0
     outage: float = 3.0
+    jumps: int = 0
+    drift: float = 0.0
 
     @property
     def has_camera_faults(self) -> bool:
@@ -99,6 +101,8 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "freeze": (0, 1_000),
     "unplug": (0, 1_000),
     "outage": (0.1, 3_600.0),
+    "jumps": (0, 1_000),
+    "drift": (0.0, 50.0),
 }
 
 _CHOICES: dict[str, tuple[str, ...]] = {

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_daemon.errors import SourceError
+from edge_daemon.errors import AbsentSourceError, SourceError
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,9 @@ class VideoDevices:
                 "camera:///dev/video0 or camera://serial/ABC123"
             )
         if not node.exists():
-            raise SourceError(f"camera {node}: there is no such device: {self._what_exists()}")
+            raise AbsentSourceError(
+                f"camera {node}: there is no such device: {self._what_exists()}"
+            )
         if not os.access(node, os.R_OK | os.W_OK):
             raise SourceError(
                 f"camera {node}: no permission to open it: add this user to the group video"
@@ -88,7 +90,7 @@ class VideoDevices:
     def _by_serial(self, serial: str) -> Path:
         nodes = self.with_serial(serial)
         if not serial or not nodes:
-            raise SourceError(
+            raise AbsentSourceError(
                 f"camera with serial number {serial!r}: it is not connected: {self._what_exists()}"
             )
         if len(nodes) > 1:

@@ -23,7 +23,7 @@ from urllib.parse import unquote
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import Self
 
-from edge_daemon.errors import FrameReadError, SourceError
+from edge_daemon.errors import AbsentSourceError, FrameReadError, SourceError
 from edge_daemon.sources.address import settings_from
 from edge_daemon.sources.base import EventKind, Frame, OnEvent, SourceEvent, UnreadableFrame
 from edge_daemon.sources.images import PICTURE_SUFFIXES, natural_order
@@ -66,6 +66,7 @@ def open_watched(request: SourceRequest) -> WatchedFolder:
         rules=request.rules,
         stop=request.stop,
         on_event=request.on_event,
+        may_come_later=request.may_come_later,
     )
 
 
@@ -103,6 +104,7 @@ class WatchedFolder:
         on_event: OnEvent | None = None,
         clock: Clock = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
+        may_come_later: bool = False,
     ) -> None:
         self.settings = settings or WatchSettings()
         self._folder = folder
@@ -117,6 +119,8 @@ class WatchedFolder:
         self._known: dict[Path, _Known] = {}
         self._trouble: str | None = None
         self._index = 0
+        self._may_come_later = may_come_later
+        self._looked = False
 
     @property
     def name(self) -> str:
@@ -142,15 +146,13 @@ class WatchedFolder:
         """Begin to watch. Raises SourceError if the folder is not there or cannot be listed."""
         self._life.open()
         try:
-            found = self._look()
+            self._begin(self._look())
         except OSError as error:
-            self._life.close()
-            raise SourceError(
-                f"{self.name}: the folder cannot be listed ({error.strerror}): create it, or check "
-                "path and permissions"
-            ) from None
-        if not self.settings.existing:
-            self._known = {path: _Known(state, 0.0, taken=True) for path, state in found.items()}
+            what = f"{self.name}: the folder cannot be listed ({error.strerror}): "
+            if not self._may_come_later:
+                self._life.close()
+                raise AbsentSourceError(f"{what}create it, or check path and permissions") from None
+            self._lose(f"{what}create it, or mount its disk; it is watched as soon as it is there")
         return self
 
     def __exit__(
@@ -173,9 +175,13 @@ class WatchedFolder:
             try:
                 found = self._look()
             except OSError as error:
-                self._lose(error)
+                self._lose(
+                    f"{self.name}: the folder cannot be listed any more ({error.strerror}): check "
+                    "the disk or share; it is watched again as soon as it is there"
+                )
                 found = None
             if found is not None:
+                self._begin(found)
                 self._come_back()
                 gone, due = self._note(found)
                 for path in (*gone, *due):
@@ -187,6 +193,12 @@ class WatchedFolder:
                             return
             looked_s = self._now_s() - began_s
             self._stop.wait(max(self.settings.poll_s, looked_s / _LOOK_SHARE - looked_s))
+
+    def _begin(self, found: dict[Path, _State]) -> None:
+        """Note what lies there at the first look, if that is not wanted."""
+        if not self._looked and not self.settings.existing:
+            self._known = {path: _Known(state, 0.0, taken=True) for path, state in found.items()}
+        self._looked = True
 
     def _look(self) -> dict[Path, _State]:
         """All pictures of the folder. Raises OSError if it cannot be listed."""
@@ -293,18 +305,15 @@ class WatchedFolder:
         self._index += 1
         return self._index - 1
 
-    def _lose(self, error: OSError) -> None:
+    def _lose(self, line: str) -> None:
         if self._trouble is None:
-            self._trouble = (
-                f"{self.name}: the folder cannot be listed any more ({error.strerror}): check the "
-                "disk or share; it is watched again as soon as it is there"
-            )
-            self._tell("lost", self._trouble)
+            self._trouble = line
+            self._tell("lost", line)
 
     def _come_back(self) -> None:
         if self._trouble is not None:
             self._trouble = None
-            self._tell("back", f"{self.name}: the folder is there again")
+            self._tell("back", f"{self.name}: the folder is there")
 
     def _tell(self, kind: EventKind, line: str) -> None:
         log.warning("%s", line)

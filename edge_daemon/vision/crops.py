@@ -42,9 +42,15 @@ def _square(frame: NDArray[np.uint8], left: int, top: int, side_px: int) -> NDAr
     height, width = frame.shape[:2]
     if left >= 0 and top >= 0 and left + side_px <= width and top + side_px <= height:
         return frame[top : top + side_px, left : left + side_px]
-    rows = np.clip(np.arange(top, top + side_px), 0, height - 1)
-    columns = np.clip(np.arange(left, left + side_px), 0, width - 1)
-    return frame[rows[:, None], columns]
+    # Of a box that lies outside the frame, the edge next to it is repeated all over.
+    top, left = (
+        min(max(first, 1 - side_px), length - 1) for first, length in ((top, height), (left, width))
+    )
+    inside = frame[max(top, 0) : top + side_px, max(left, 0) : left + side_px]
+    above, before = max(-top, 0), max(-left, 0)
+    below, behind = (side_px - above - inside.shape[0], side_px - before - inside.shape[1])
+    square = cv2.copyMakeBorder(inside, above, below, before, behind, cv2.BORDER_REPLICATE)
+    return np.asarray(square, np.uint8)
 
 
 def _resized(square: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_daemon.contract.roles import DetectorRole
-from edge_daemon.vision.boxes import area, clip
+from edge_daemon.vision.boxes import area, clip, touching
+from edge_daemon.vision.boxes import iou as overlap
 
 Rgb = NDArray[np.uint8]
 Boxes = NDArray[np.float32]
@@ -24,6 +25,13 @@ Boxes = NDArray[np.float32]
 MIN_SIDE_PX = 1.0
 """Boxes narrower or lower than this many frame pixels, after clipping to the frame, are no
 cells: they appear where the network sees a cell that lies outside of the frame."""
+
+_CROWD = 300
+"""From so many boxes on, suppression looks at neighbours only: OpenCV holds each box against every
+one that was kept, a third of the time for 80 boxes and three times as long for 2,000."""
+_FEW = 100
+"""Neighbours. Where there are more, as among all guesses of a detector, which may be as large as
+the frame, OpenCV is the faster one: 0.1 s for what took seven."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +117,8 @@ def suppress(
     """
     if not len(boxes):
         return np.empty(0, dtype=np.intp)
+    if len(boxes) >= _CROWD and _neighbours(boxes) <= _FEW:
+        return _suppress_crowd(boxes, scores, kinds, iou)
     corner_and_size = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
     kept = cv2.dnn.NMSBoxesBatched(
         corner_and_size.astype(np.float64).tolist(),
@@ -121,6 +131,45 @@ def suppress(
     )
     indices = np.asarray(kept, dtype=np.intp).reshape(-1)
     return indices[np.lexsort((indices, -scores[indices]))]
+
+
+def _suppress_crowd(
+    boxes: Boxes, scores: NDArray[np.float32], kinds: NDArray[np.int8], iou: float
+) -> NDArray[np.intp]:
+    order = np.argsort(-scores, kind="stable")
+    ranked, kinds = boxes[order].astype(np.float64), kinds[order]
+    better, worse = touching(ranked, ranked)
+    rivals = (better < worse) & (kinds[better] == kinds[worse])
+    better, worse = better[rivals], worse[rivals]
+    too_close = overlap(ranked[better], ranked[worse]) > iou
+    return order[_unrivalled(len(order), better[too_close], worse[too_close])]
+
+
+def _neighbours(boxes: Boxes) -> float:
+    """How many boxes :func:`touching` holds against each, if they lie evenly."""
+    side = float((boxes[:, 2:] - boxes[:, :2]).max())
+    extent = boxes[:, 2:].max(axis=0) - boxes[:, :2].min(axis=0)
+    share = np.minimum(3 * side, extent) / np.maximum(extent, 1)
+    return len(boxes) * float(share.prod())
+
+
+def _unrivalled(count: int, better: NDArray[np.intp], worse: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Of things numbered best first, those that stay when the best go first and drive out theirs.
+
+    ``better[i]`` drives out ``worse[i]``, unless it was driven out itself. In each round everything
+    stays that nothing is left to drive out, so that rounds are few however many things there are.
+    """
+    stays, open_ = np.zeros(count, bool), np.ones(count, bool)
+    while open_.any():
+        threatened = np.zeros(count, bool)
+        threatened[worse] = True
+        stays |= open_ & ~threatened
+        gone = np.zeros(count, bool)
+        gone[worse[stays[better]]] = True
+        open_ &= ~(stays | gone)
+        left = open_[better] & open_[worse]
+        better, worse = better[left], worse[left]
+    return np.flatnonzero(stays)
 
 
 def _keep_best(
@@ -144,17 +193,16 @@ def _without_nested(
     Unlike red cells, nucleated cells do not lie on one another: on the validation frames this
     leaves precision and recall as they are.
     """
-    white = [index for index in kept if nucleated[index]]  # best score first
-    nested: set[np.intp] = set()
-    for rank, better in enumerate(white):
-        others = [index for index in white[rank + 1 :] if index not in nested]
-        if better in nested or not others:
-            continue
-        rivals = boxes[others]
-        shared = area(clip(rivals, boxes[better]))
-        smaller = np.minimum(area(rivals), area(boxes[better]))
-        nested.update(np.asarray(others)[shared >= share * smaller])
-    return kept if not nested else np.array([i for i in kept if i not in nested], dtype=np.intp)
+    white = kept[nucleated[kept]]  # best score first
+    better, worse = touching(boxes[white], boxes[white])
+    after = better < worse
+    better, worse = better[after], worse[after]
+    shared = area(clip(boxes[white[worse]], boxes[white[better]]))
+    smaller = np.minimum(area(boxes[white[worse]]), area(boxes[white[better]]))
+    nested = shared >= share * smaller
+    alone = np.zeros(len(boxes), bool)
+    alone[white[_unrivalled(len(white), better[nested], worse[nested])]] = True
+    return kept[alone[kept] | ~nucleated[kept]]
 
 
 def _clipped(boxes: Boxes, frame_height: int, frame_width: int) -> Boxes:

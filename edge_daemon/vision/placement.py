@@ -11,6 +11,7 @@ from edge_daemon.contract.terms import CellKind, CellLabel, Tie
 from edge_daemon.vision.boxes import Rectangle
 from edge_daemon.vision.island import Island
 from edge_daemon.vision.register import View
+from edge_daemon.vision.worst import NOTHING_YET, Worst
 
 
 @dataclass(frozen=True)
@@ -83,5 +84,6 @@ class MapState:
     coming_cell: int = 0
     closed_cells: tuple[tuple[CellKind, CellLabel | None, int], ...] = ()
     closed_area_px: float = 0.0
+    closed_worst: Worst = NOTHING_YET
     lost: int = 0
     revisits: int = 0

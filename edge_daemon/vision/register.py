@@ -16,13 +16,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge_daemon.vision.boxes import area, clip, iou
+from edge_daemon.vision.boxes import area, clip, iou, touching
+from edge_daemon.vision.sketch import Sketch, correlation, shifts_of
 
 Shift: TypeAlias = tuple[float, float]
 """``(dx, dy)`` in pixels of the frame: where the second frame's corner lies in the first."""
@@ -58,6 +60,11 @@ class View:
     px_per_thumb: float
     boxes: npt.NDArray[np.float32]
 
+    @cached_property
+    def quarter(self) -> Sketch:
+        """The thumb at a quarter of its size, for a look at many others (80 kB)."""
+        return Sketch.of(_shrunk(self.thumb, 4), np.float32)
+
 
 @dataclass(frozen=True)
 class Match:
@@ -91,12 +98,14 @@ def find(first: View, second: View) -> Match | None:
     if (first.width, first.height) != (second.width, second.height):
         return None
     reach_px = 2 * first.px_per_thumb
-    candidates = [
-        found
-        for found in _correlated(first, second, _proposals(first, second), reach_px)
-        if found.significance >= SIGNIFICANCE and _same_cells(first, second, found.shift)
-    ]
-    return max(candidates, key=lambda found: found.significance, default=None)
+    candidates = _correlated(first, second, _proposals(first, second), reach_px)
+    # The most significant one that the cells bear out: they are compared last, which costs most.
+    for found in sorted(candidates, key=lambda found: -found.significance):
+        if found.significance < SIGNIFICANCE:
+            break
+        if _same_cells(first, second, found.shift):
+            return found
+    return None
 
 
 def confirm(first: View, second: View, expected: Shift) -> Match | None:
@@ -125,6 +134,20 @@ def choose(first: View, second: View, steps: Iterable[Shift]) -> Match | None:
     return max(candidates, key=lambda found: found.significance, default=None)
 
 
+def likeness(first: View, second: View) -> float:
+    """How likely it is that two frames show one place, at a glance (0.1 ms): higher is likelier.
+
+    The best significance of all shifts, at a quarter of the thumb's size. Of some 200 frames of a
+    composited slide, one with a fifth or more in common came out first in 98 %, among the first
+    five always. It proves nothing: :func:`find` does.
+    """
+    if (first.width, first.height) != (second.width, second.height):
+        return -1.0
+    share = shifts_of(*first.quarter.shape).share
+    significance = correlation(first.quarter, second.quarter) * np.sqrt(share)
+    return float(significance[share >= MIN_OVERLAP].max())
+
+
 def overlap_of(shift: Shift, width: int, height: int) -> float:
     """Share of a frame that two frames at ``shift`` have in common, 0 to 1."""
     common_x = max(0.0, width - abs(shift[0]))
@@ -141,8 +164,9 @@ def _same_cells(first: View, second: View, shift: Shift, least: int = SAME_CELLS
     size = np.array([0, 0, first.width, first.height], np.float32)
     common = clip(size, size + offset)
     here, there = (_mostly_inside(boxes, common) for boxes in (first.boxes, second.boxes + offset))
-    same = iou(here[:, None], there[None]) > _SAME_BOX_IOU
-    shared = int(min(same.any(axis=1).sum(), same.any(axis=0).sum()))
+    one, other = touching(here, there)
+    same = iou(here[one], there[other]) > _SAME_BOX_IOU
+    shared = min(len(np.unique(one[same])), len(np.unique(other[same])))
     mean = (len(here) + len(there)) / 2
     if mean < least:
         return shared == mean == max(1, least - 1)
@@ -203,53 +227,29 @@ def _vertex(values: npt.NDArray[Any], at: int) -> float:
 
 
 def _proposals(first: View, second: View) -> list[Shift]:
-    """The most significant shifts of all possible ones, by correlating half-size thumbs.
-
-    Normalised cross-correlation in the Fourier domain, each overlap by its own mean and variance
-    (Padfield 2012, doi:10.1109/TIP.2011.2181402; with full rectangular masks the sums under the
-    overlap come from summed-area tables).
-    """
-    a, b = _halved(first.thumb), _halved(second.thumb)
-    height, width = a.shape
-    shape = (cv2.getOptimalDFTSize(2 * height - 1), cv2.getOptimalDFTSize(2 * width - 1))
-    spectrum = np.fft.rfft2(a, shape) * np.conj(np.fft.rfft2(b, shape))
-    lag_y, lag_x = np.arange(1 - height, height), np.arange(1 - width, width)
-    cross = np.fft.irfft2(spectrum, shape)[np.ix_(lag_y % shape[0], lag_x % shape[1])]
-    count = np.outer(height - np.abs(lag_y), width - np.abs(lag_x))
-    # At lag d the overlap is [max(0, d), min(n, n + d)) in `a` and the same shifted by -d in `b`.
-    rows = (np.maximum(0, lag_y), np.minimum(height, height + lag_y))
-    columns = (np.maximum(0, lag_x), np.minimum(width, width + lag_x))
-    sum_a, square_a = _sums(a, rows, columns), _sums(a * a, rows, columns)
-    rows = (rows[0] - lag_y, rows[1] - lag_y)
-    columns = (columns[0] - lag_x, columns[1] - lag_x)
-    sum_b, square_b = _sums(b, rows, columns), _sums(b * b, rows, columns)
-    spread = (square_a - sum_a**2 / count) * (square_b - sum_b**2 / count)
-    score = (cross - sum_a * sum_b / count) / np.sqrt(np.maximum(spread, 1e-6))
-    score = np.arctanh(np.clip(score, -0.999, 0.999)) * np.sqrt(count / (height * width))
-    score[count < MIN_OVERLAP * height * width] = -1.0
+    """The most significant shifts of all possible ones, by correlating half-size thumbs."""
+    one, other = _half(first), _half(second)
+    shifts = shifts_of(*one.shape)
+    found = correlation(one, other)
+    score = np.full(found.shape, -1.0)
+    possible = (found > 0) & (shifts.share >= MIN_OVERLAP)
+    certain = np.minimum(found[possible], 0.999)
+    score[possible] = np.arctanh(certain) * np.sqrt(shifts.share[possible])
     unit = 2 * first.px_per_thumb
     proposals: list[Shift] = []
     for _ in range(_PROPOSALS):
         y, x = np.unravel_index(int(np.argmax(score)), score.shape)
-        proposals.append((float(lag_x[x]) * unit, float(lag_y[y]) * unit))
+        proposals.append((float(shifts.x[x]) * unit, float(shifts.y[y]) * unit))
         score[max(0, y - 3) : y + 4, max(0, x - 3) : x + 4] = -1.0
     return proposals
 
 
-def _halved(thumb: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    size = (max(1, thumb.shape[1] // 2), max(1, thumb.shape[0] // 2))
-    return cv2.resize(thumb, size, interpolation=cv2.INTER_AREA).astype(np.float64)
+@lru_cache(maxsize=4)  # the latest frame is held against the one before it and the one after it
+def _half(view: View) -> Sketch:
+    """The thumb at half its size (650 kB)."""
+    return Sketch.of(_shrunk(view.thumb, 2))
 
 
-def _sums(
-    picture: npt.NDArray[np.float64],
-    rows: tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]],
-    columns: tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]],
-) -> npt.NDArray[np.float64]:
-    """Sum of ``picture`` over every rectangle rows x columns, from its summed-area table."""
-    table = np.pad(picture.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    top, bottom = table[rows[0]], table[rows[1]]
-    total: npt.NDArray[np.float64] = (
-        bottom[:, columns[1]] - bottom[:, columns[0]] - top[:, columns[1]] + top[:, columns[0]]
-    )
-    return total
+def _shrunk(thumb: npt.NDArray[np.float32], by: int) -> npt.NDArray[np.float32]:
+    size = (max(1, thumb.shape[1] // by), max(1, thumb.shape[0] // by))
+    return np.asarray(cv2.resize(thumb, size, interpolation=cv2.INTER_AREA), np.float32)

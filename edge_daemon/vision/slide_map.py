@@ -23,18 +23,31 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_daemon.contract.terms import CellKind, CellLabel, Tie
+from edge_daemon.vision.cell_table import PublishedFrame
 from edge_daemon.vision.coverage import COARSE_PX, Coverage, largest_first
-from edge_daemon.vision.island import Island, Sighting, UniqueCell
+from edge_daemon.vision.island import SAME_PLACE, Island, Sighting, UniqueCell
 from edge_daemon.vision.placement import Joined, MapState, Numbers, PlacedView, Placement
-from edge_daemon.vision.register import Match, View, choose, confirm, find, overlap_of, view_of
+from edge_daemon.vision.register import (
+    Match,
+    View,
+    choose,
+    confirm,
+    find,
+    likeness,
+    overlap_of,
+    view_of,
+)
+from edge_daemon.vision.worst import Worst
 
 KEPT_VIEWS = 256
-"""Places kept for registration (110 kB each): with 30 % overlap, ten rows of a scan."""
-SAME_PLACE = 0.8
-"""Two frames that share this much of their area show one place."""
+"""Places kept for registration (110 kB each, 190 once they were searched): with 30 % overlap, ten
+rows of a scan."""
 _TIES = 3
-_JOIN_TRIES = 16
-"""Frames of other islands a new frame is compared with (2.5 ms each) while there are several."""
+_LOST_TRIES = 8
+"""Views a frame is held against in full (2 ms each) before its position is lost: those that look
+most alike of all that are kept."""
+_JOIN_TRIES = 3
+"""The same for views of other islands, while there are several: there will be further frames."""
 
 
 class SlideMap:
@@ -55,6 +68,7 @@ class SlideMap:
             {(kind, label): number for kind, label, number in start.closed_cells}
         )
         self._closed_area_px = start.closed_area_px
+        self._closed_worst = start.closed_worst
         self.lost = start.lost
         """Frames that could be tied to no earlier frame of their field."""
         self.revisits = start.revisits
@@ -75,9 +89,14 @@ class SlideMap:
             frame_field: frames of different fields are never compared.
             stage_px: position of the stage in pixels of the frame, when there is a stage.
         """
+        return self.place_view(view_of(pixels, boxes), frame_field, stage_px)
+
+    def place_view(
+        self, view: View, frame_field: int, stage_px: tuple[float, float] | None = None
+    ) -> Placement:
+        """The same, of a frame that was reduced to its view already."""
         if frame_field != self._field:
             self._close_field(frame_field)
-        view = view_of(pixels, boxes)
         placed, tie, joined = self._locate(view, stage_px)
         home = self._home_of(placed)
         placement = Placement(
@@ -94,7 +113,12 @@ class SlideMap:
         self._remember(placed, placement, home)
         return placement
 
-    def replay(self, placement: Placement, sightings: Sequence[Sighting]) -> list[int]:
+    def replay(
+        self,
+        placement: Placement,
+        sightings: Sequence[Sighting],
+        published: PublishedFrame | None = None,
+    ) -> list[int]:
         """Do again what a placement did in another map that stood where this one stands.
 
         Returns:
@@ -117,7 +141,7 @@ class SlideMap:
         if placement.joined is not None:
             self._join(placement.joined)
         self._remember(placed, placement, None if placement.view else self._home_of(placed))
-        return self.add(placement, sightings)
+        return self.add(placement, sightings, published)
 
     def state(self) -> MapState:
         """All it knows; shares the islands, so encode it before the next frame."""
@@ -129,17 +153,27 @@ class SlideMap:
             coming_cell=self._numbers.coming,
             closed_cells=tuple((*key, number) for key, number in self._closed_cells.items()),
             closed_area_px=self._closed_area_px,
+            closed_worst=self._closed_worst,
             lost=self.lost,
             revisits=self.revisits,
         )
 
-    def add(self, placement: Placement, sightings: Sequence[Sighting]) -> list[int]:
-        """Enter the cells of a placed frame; the unique number of each, in order."""
+    def add(
+        self,
+        placement: Placement,
+        sightings: Sequence[Sighting],
+        published: PublishedFrame | None = None,
+    ) -> list[int]:
+        """Enter the cells of a placed frame, ``published`` as others know it.
+
+        Returns:
+            The unique number of each sighting, in order.
+        """
         island = self._islands[placement.island]
-        return island.enter(sightings, placement.frame, self._numbers)
+        return island.enter(sightings, placement.frame, self._numbers, published)
 
     def cells(self) -> Iterator[UniqueCell]:
-        """The unique cells of the field in view (those of earlier fields are only counted)."""
+        """The unique cells of the field in view (of earlier fields only the worst are kept)."""
         for island in self._islands.values():
             yield from island.cells
 
@@ -151,6 +185,10 @@ class SlideMap:
             for (its_kind, its_label), n in counted.items()
             if its_kind == kind and label in (None, its_label)
         )
+
+    def worst(self) -> Worst:
+        """Where a reader looks first, on the slide so far. Takes time with every cell."""
+        return self._closed_worst.with_(Worst.of(self._field or 0, self._islands.items()))
 
     @property
     def area_px(self) -> float:
@@ -249,7 +287,7 @@ class SlideMap:
                 found = choose(earlier.view, view, self._steps)
             if found is not None:
                 return earlier, found
-        for earlier in recent[1:]:
+        for earlier in _likeliest(view, recent[1:], _LOST_TRIES):
             found = find(earlier.view, view)
             if found is not None:
                 return earlier, found
@@ -302,7 +340,7 @@ class SlideMap:
     def _touching_island(self, placed: PlacedView) -> Joined | None:
         """Another island that turns out to overlap a frame, and how it has to be moved."""
         apart = [f for f in reversed(self._views) if f.island != placed.island]
-        for earlier in apart[:_JOIN_TRIES]:
+        for earlier in _likeliest(placed.view, apart, _JOIN_TRIES):
             found = find(earlier.view, placed.view)
             if found is not None:
                 dx = placed.x - found.shift[0] - earlier.x
@@ -321,6 +359,7 @@ class SlideMap:
 
     def _close_field(self, coming: int) -> None:
         """Frames of other fields cannot overlap what comes: keep their counts, free the rest."""
+        self._closed_worst = self.worst()
         for island in self._islands.values():
             self._closed_cells += island.counted()
             self._closed_area_px += island.area_px
@@ -328,3 +367,9 @@ class SlideMap:
         self._latest = self._home = None
         self._islands.clear()
         self._field = coming
+
+
+def _likeliest(view: View, known: Sequence[PlacedView], most: int) -> Sequence[PlacedView]:
+    """Those that may show the same place as a view, by what they look like, the likeliest first."""
+    alike = sorted(known, key=lambda one: -likeness(one.view, view)) if len(known) > most else known
+    return alike[:most]

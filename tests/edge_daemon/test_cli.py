@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_daemon import __version__
 from tests.edge_daemon.scenes import frame
 from tests.mosquitto import Mosquitto
 
@@ -68,8 +69,12 @@ def test_help_answers_in_under_half_a_second():
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
 
 
+def test_it_says_its_version():
+    assert leuko_edge("--version").stdout == f"leuko-edge {__version__}\n"
+
+
 @pytest.mark.parametrize(
-    "command", ["run", "replay", "classify", "check", "sources", "bench", "demo"]
+    "command", ["run", "replay", "classify", "check", "control", "sources", "bench", "demo"]
 )
 def test_every_command_has_help(command):
     result = leuko_edge(command, "--help")
@@ -187,7 +192,7 @@ class TestCheck:
             result = leuko_edge("check", self.config(tmp_path, tiny_bundle, broker.url, frames))
         assert result.returncode == 0, result.stderr
         said = [line.split()[:2] for line in result.stderr.splitlines()]
-        names = ("config", "source", "optics", "bundle", "broker", "disk")
+        names = ("config", "source", "optics", "bundle", "control", "broker", "disk")
         assert said == [["ok", name] for name in names]
         assert "not calibrated: no flat field" in result.stderr
 
@@ -201,6 +206,7 @@ class TestCheck:
             ["FAIL", "source"],
             ["ok", "optics"],
             ["ok", "bundle"],
+            ["ok", "control"],
             ["FAIL", "broker"],
             ["ok", "disk"],
         ]

@@ -129,6 +129,39 @@ class TestCalibration:
         assert "\n" not in str(error.value)
 
 
+class TestControl:
+    def test_where_it_is_not_configured_it_is_not_required(self, config_file):
+        config_file.write_text(GOOD)
+        control = load_config(config_file).control
+        assert (control.source, control.slide, control.required) == (None, None, False)
+
+    def test_its_paths_are_beside_the_file_and_its_addresses_are_not(self, config_file, tmp_path):
+        config_file.write_text(f'{GOOD}[control]\nsource = "known"\nrequired = true\n')
+        control = load_config(config_file).control
+        assert control.source == str(tmp_path / "known")
+        assert control.expected == tmp_path / "control"
+        config_file.write_text(f'{GOOD}[control]\nsource = "sim://?seed=7"\n')
+        assert load_config(config_file).control.source == "sim://?seed=7"
+
+    @pytest.mark.parametrize(
+        ("lines", "told"),
+        [
+            ("required = true", r":16: control: required needs a control: give source, slide"),
+            ('source = "camera://0"', r":16: control: source 'camera://0' has no end"),
+            ("every_h = 0", r":17: control.every_h = 0: .*greater than 0"),
+            ('slide = "a/b"', r":17: control.slide = 'a/b': .*pattern"),
+            ("evry_h = 12", r":17: unknown key 'control.evry_h'; did you mean 'every_h'\?"),
+            ("tolerances.count = 2.0", r":17: control.tolerances.count = 2.0: .*less than"),
+            ("tolerances.counts = 0.1", r":17: unknown key .*did you mean 'count'\?"),
+        ],
+    )
+    def test_a_mistake_in_it_is_one_line(self, config_file, lines, told):
+        config_file.write_text(f"{GOOD}[control]\n{lines}\n")
+        with pytest.raises(ConfigError, match=told) as error:
+            load_config(config_file)
+        assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
 def test_the_http_interface_is_off_and_needs_no_token_on_this_machine(config_file, host):
     config_file.write_text(f'{GOOD}[http]\nhost = "{host}"\n')

@@ -30,6 +30,8 @@ url = "mqtt://nurse:hunter22@broker.st-vitus.example:1"
 connect_timeout_s = 0.2
 [slide]
 operator = "dr-grey"
+[update]
+repository = "https://updates.meadow-clinic.example:8443/fleet"
 """
 
 
@@ -65,8 +67,8 @@ def test_it_holds_what_helps(config: Path, tmp_path: Path) -> None:
 
 def test_nothing_in_it_names_anyone(config: Path, tmp_path: Path) -> None:
     whole = "".join(texts_of(doctor(config, tmp_path / "d.tar.gz", _quiet())).values())
-    names = ("st-vitus", "scope-eleven", "nurse", "hunter22", "dr-grey", "MEYER", str(Path.home()))
-    for name in names:
+    names = ("st-vitus", "scope-eleven", "nurse", "hunter22", "dr-grey", "MEYER", "meadow-clinic")
+    for name in (*names, str(Path.home())):
         assert name not in whole, name
 
 

@@ -169,9 +169,9 @@ def test_frames_are_read_and_judged_beside_the_thread_that_owns_the_networks(des
     for half, seen in threads.items():
         whole = getattr(desk.pipeline, half)
 
-        def noted(given, whole=whole, seen=seen):
+        def noted(*given, whole=whole, seen=seen):
             seen.add(threading.get_ident())
-            return whole(given)
+            return whole(*given)
 
         monkeypatch.setattr(desk.pipeline, half, noted)
     desk.screen(Listed(*(frame(i) for i in range(5))))

@@ -26,11 +26,20 @@ def frame(tmp_path: Path) -> Path:
     return path
 
 
-def processor_seconds(frame: Path, engines: Path) -> float:
-    """What one start takes of the processors, which other work on the machine hardly changes."""
+def processor_seconds(frame: Path, caches: Path) -> float:
+    """What one start takes of the processors, which other work on the machine hardly changes.
+
+    A device that has started before finds its engines and its modules compiled, so both lie in
+    ``caches``: where Python is told to write no bytecode, each start would compile every module.
+    """
     out = frame.with_suffix(".jsonl")
     command = [sys.executable, "-m", "edge_daemon.cli", "replay", str(frame), "--out", str(out)]
-    environment = {**os.environ, "LEUKO_ENGINE_CACHE": str(engines)}
+    environment = {
+        **os.environ,
+        "LEUKO_ENGINE_CACHE": str(caches / "engines"),
+        "PYTHONPYCACHEPREFIX": str(caches / "bytecode"),
+    }
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -42,8 +51,8 @@ def processor_seconds(frame: Path, engines: Path) -> float:
 def test_with_a_warm_cache_the_first_result_takes_less_than_three_seconds(
     frame: Path, tmp_path: Path
 ) -> None:
-    engines = tmp_path / "engines"
-    cold = processor_seconds(frame, engines)
-    warm = min(processor_seconds(frame, engines) for _ in range(3))
+    caches = tmp_path / "caches"
+    cold = processor_seconds(frame, caches)
+    warm = min(processor_seconds(frame, caches) for _ in range(3))
     assert warm < MOST_SECONDS
     assert warm < cold

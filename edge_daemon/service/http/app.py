@@ -38,6 +38,7 @@ def make_app(
             Route("/readyz", pages.readyz),
             Route("/health", pages.health),
             Route("/slide", pages.slide),
+            Route("/shadow", pages.shadow),
             Route("/metrics", pages.metrics),
             Route("/preview", pages.stream),
             Route("/preview.jpg", pages.picture),
@@ -78,6 +79,12 @@ class _Pages:
         if summary is None:
             return JSONResponse({"error": "no slide is being screened"}, 404)
         return Response(summary.to_json(), media_type="application/json")
+
+    async def shadow(self, _: Request) -> Response:
+        report = self._view.shadow()
+        if report is None:
+            return JSONResponse({"error": "no candidate looks on at a slide"}, 404)
+        return Response(report.to_json(), media_type="application/json")
 
     async def metrics(self, _: Request) -> Response:
         if self._metrics is None:

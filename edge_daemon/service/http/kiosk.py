@@ -22,6 +22,7 @@ MAP_MARKS = 96
 """Longest side of an island on the page, in marks."""
 _ISLANDS = 12
 _CELLS = 2000
+_LOOK_FIRST = 3
 
 
 def state_of(view: DeviceView) -> dict[str, Any]:
@@ -45,7 +46,8 @@ def state_of(view: DeviceView) -> dict[str, Any]:
 def _slide(slide: SlideSummary) -> dict[str, Any]:
     cells, fraction = slide.unique_cells, slide.blast_fraction
     return {
-        "name": slide.slide,
+        "name": f"control slide {slide.slide}" if slide.control else slide.slide,
+        "control": slide.control,
         "nucleated": slide.nucleated_cells,
         "blasts": slide.blasts,
         "uncertain": slide.uncertain,
@@ -57,6 +59,15 @@ def _slide(slide: SlideSummary) -> dict[str, Any]:
         "area_mm2": slide.coverage_mm2,
         "frames": slide.frames.model_dump(),
         "ended": slide.ended_at is not None,
+        "look_first": [
+            {
+                "cell": cell.unique_id,
+                "label": cell.label,
+                "frame": cell.frame,
+                "stage_um": None if cell.stage is None else [cell.stage.x_um, cell.stage.y_um],
+            }
+            for cell in slide.worst_cells[:_LOOK_FIRST]
+        ],
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -28,10 +29,14 @@ class Brightness(NamedTuple):
 def measure_brightness(pixels: npt.NDArray[np.uint8]) -> Brightness:
     """Of a frame, RGB uint8 ``[height, width, 3]``."""
     sample = np.ascontiguousarray(pixels[::SAMPLE_STEP, ::SAMPLE_STEP])
-    red, green, blue = sample[..., 0], sample[..., 1], sample[..., 2]
-    black = np.maximum(np.maximum(red, green), blue) <= _BLACK_AT_MOST
-    white = np.minimum(np.minimum(red, green), blue) >= _WHITE_AT_LEAST
-    return Brightness(float(sample.mean()) / 255.0, float(black.mean()), float(white.mean()))
+    red, green, blue = cv2.split(sample)
+    black = np.asarray(cv2.max(cv2.max(red, green), blue)) <= _BLACK_AT_MOST
+    white = np.asarray(cv2.min(cv2.min(red, green), blue)) >= _WHITE_AT_LEAST
+    return Brightness(
+        sum(cv2.sumElems(sample)) / sample.size / 255.0,
+        float(np.count_nonzero(black) / black.size),
+        float(np.count_nonzero(white) / white.size),
+    )
 
 
 def judge_exposure(light: Brightness, needs: QualityThresholds) -> Judgement:

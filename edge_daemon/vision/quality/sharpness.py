@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edge_daemon.vision.quality.scratch import Scratch
 from edge_daemon.vision.quality.thresholds import QualityThresholds
 from edge_daemon.vision.quality.verdict import Judgement
 
@@ -47,6 +48,7 @@ _ENOUGH_EDGES = 60
 """Pixels; a direction with fewer says nothing."""
 _LEAST_LOSS = 0.3
 """Percent; below it all is blur, and a ratio of two such numbers is noise."""
+_scratch = Scratch()
 
 
 class Sharpness(NamedTuple):
@@ -60,7 +62,7 @@ class Sharpness(NamedTuple):
 
 def green_to_measure(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """The green channel, in which all of the stains are dark, at the size of measuring."""
-    green = cv2.extractChannel(pixels, 1)
+    green = cv2.extractChannel(pixels, 1, _scratch("green", pixels.shape[:2], np.uint8))
     scale = FOCUS_SIDE_PX / max(green.shape)
     # Averaging costs six times as much as interpolation, and is needed only far down.
     how = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_LINEAR
@@ -69,10 +71,12 @@ def green_to_measure(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 def measure_sharpness(green: npt.NDArray[np.uint8]) -> Sharpness:
     """Of a frame's green channel at the size of measuring, uint8 ``[height, width]``."""
-    seen = cv2.GaussianBlur(green.astype(np.float32), (0, 0), _SENSOR_BLUR_PX)
-    blurred = cv2.GaussianBlur(seen, (0, 0), FURTHER_BLUR_PX)
-    across, down = _slopes(blurred)
-    slope, slope_blurred = cv2.magnitude(*_slopes(seen)), cv2.magnitude(across, down)
+    light = _float_like(green, "light")
+    np.copyto(light, green)
+    seen = cv2.GaussianBlur(light, (0, 0), _SENSOR_BLUR_PX, _float_like(green, "seen"))
+    across, down, slope = _slopes(seen, "seen")
+    blurred = cv2.GaussianBlur(seen, (0, 0), FURTHER_BLUR_PX, light)
+    across, down, slope_blurred = _slopes(blurred, "blurred")
     sample = np.ravel(slope_blurred[::_SAMPLE_STEP, ::_SAMPLE_STEP])
     # Few: their numbers are quicker than a mask.
     edges = np.flatnonzero(slope_blurred >= _quantile(sample, 1 - _STEEP_IN_ANY_DIRECTION))
@@ -141,8 +145,9 @@ def _evenness(
 
 def _noise(green: npt.NDArray[np.uint8]) -> float:
     """Standard deviation of the noise in grey levels (Immerkaer 1996, with the median)."""
-    residue = np.abs(cv2.filter2D(green, cv2.CV_16S, _NOISE_MASK)[::_SAMPLE_STEP, ::_SAMPLE_STEP])
-    return _quantile(np.ravel(residue), 0.5) / (_MEDIAN_OF_NORMAL * _NOISE_MASK_GAIN)
+    room = _scratch("residue", green.shape, np.int16)
+    residue = cv2.filter2D(green, cv2.CV_16S, _NOISE_MASK, room)[::_SAMPLE_STEP, ::_SAMPLE_STEP]
+    return _quantile(np.ravel(np.abs(residue)), 0.5) / (_MEDIAN_OF_NORMAL * _NOISE_MASK_GAIN)
 
 
 def _quantile(values: npt.NDArray[Any], share: float) -> float:
@@ -150,5 +155,14 @@ def _quantile(values: npt.NDArray[Any], share: float) -> float:
     return float(np.partition(values, place)[place])
 
 
-def _slopes(picture: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    return cv2.Sobel(picture, cv2.CV_32F, 1, 0), cv2.Sobel(picture, cv2.CV_32F, 0, 1)
+def _slopes(
+    picture: npt.NDArray[Any], name: str
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+    """Across, down, and steepest; the first two last until the next call."""
+    across = cv2.Sobel(picture, cv2.CV_32F, 1, 0, _float_like(picture, "across"))
+    down = cv2.Sobel(picture, cv2.CV_32F, 0, 1, _float_like(picture, "down"))
+    return across, down, cv2.magnitude(across, down, _float_like(picture, f"slope {name}"))
+
+
+def _float_like(picture: npt.NDArray[Any], name: str) -> npt.NDArray[np.float32]:
+    return _scratch(name, picture.shape, np.float32)

@@ -55,7 +55,7 @@ def measure_stain(
         foreground.astype(np.uint8), small.shape[1::-1], interpolation=cv2.INTER_NEAREST
     ).astype(np.bool_)
     red = small[..., 0]
-    white = np.percentile(red[~cells], 50) if not cells.all() else float(red.max())
+    white = float(_middle(red[~cells])) if not cells.all() else float(red.max())
     nuclei = cells & (red < white * 10**-_NUCLEUS_RED_DENSITY)
     lab = cv2.cvtColor(small.astype(np.float32) / 255.0, cv2.COLOR_RGB2Lab)
     return StainColours(*(_median(lab, mask) for mask in (~cells, cells & ~nuclei, nuclei)))
@@ -120,4 +120,13 @@ def _common(colours: list[Lab | None]) -> StainColour | None:
 def _median(lab: npt.NDArray[Any], mask: npt.NDArray[np.bool_]) -> Lab | None:
     if np.count_nonzero(mask) < _ENOUGH * mask.size:
         return None
-    return np.asarray(np.median(lab[mask], axis=0), dtype=np.float64)
+    return np.asarray(_middle(lab[mask]), dtype=np.float64)
+
+
+def _middle(values: npt.NDArray[Any]) -> Any:
+    """The median along the first axis, as numpy has it but for its care for NaN."""
+    half = len(values) // 2
+    if len(values) % 2:
+        return np.partition(values, half, axis=0)[half]
+    below, above = np.partition(values, (half - 1, half), axis=0)[half - 1 : half + 1]
+    return below + (above - below) / 2 if values.dtype == np.uint8 else (below + above) / 2

@@ -16,14 +16,18 @@ from edge_daemon.contract.messages import (
     BlastFraction,
     CellCounts,
     CellResult,
+    Desired,
+    DesiredBundle,
     FrameCounts,
     FrameResult,
     Message,
     OpinionCounts,
     SlideSummary,
     Status,
+    UpdateReport,
     parse_message,
 )
+from edge_daemon.contract.worst import SlidePlace, WorstCell, WorstField
 from edge_daemon.errors import MessageError
 from tests.edge_daemon.contract.samples import (
     ANALYSED,
@@ -34,6 +38,8 @@ from tests.edge_daemon.contract.samples import (
     RED,
     SAMPLES,
     SUMMARY,
+    WORST_CELLS,
+    WORST_FIELDS,
 )
 
 pytestmark = pytest.mark.soak
@@ -175,6 +181,16 @@ def test_counts_follow_from_the_cells() -> None:
     assert CellCounts.of([BLAST, RED, RED]) == CellCounts(wbc=1, rbc=2, platelet=0)
 
 
+def _cells(count: int) -> tuple[WorstCell, ...]:
+    blast = WORST_CELLS[0]
+    return tuple(blast.model_copy(update={"unique_id": one}) for one in range(count))
+
+
+def _place(frame: int, **changes: int) -> WorstField:
+    counts = {"blasts": 2, "uncertain": 1, "nucleated": 8, **changes}
+    return WorstField(frame=frame, place=SlidePlace(field=0, piece=0, x=0, y=0), **counts)
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
@@ -188,11 +204,39 @@ def test_counts_follow_from_the_cells() -> None:
         ({"completion": "aborted"}, "complete is True of a slide that is aborted"),
         ({"ended_at": MOMENT - timedelta(seconds=1)}, "ended before it started"),
         ({"reasons": ()}, "at least 1 item"),
+        ({"worst_cells": WORST_CELLS[::-1]}, "not sorted worst first"),
+        ({"worst_cells": (WORST_CELLS[1], WORST_CELLS[0])}, "not sorted worst first"),
+        ({"worst_cells": WORST_CELLS[:1] * 2}, "a cell is listed twice"),
+        ({"worst_cells": _cells(21)}, "at most 20 items"),
+        ({"worst_cells": _cells(11)}, "more blast cells than were counted"),
+        ({"worst_fields": WORST_FIELDS[::-1]}, "not sorted worst first"),
+        ({"worst_fields": (_place(4, nucleated=9), _place(7, nucleated=8))}, "not sorted"),
+        ({"worst_fields": WORST_FIELDS[1:] * 2}, "a frame is listed twice"),
+        ({"worst_fields": (_place(1, blasts=6), _place(2, blasts=5))}, "more blasts than"),
+        ({"worst_fields": (_place(1, nucleated=41),)}, "more nucleated cells than"),
     ],
 )
 def test_impossible_summaries_cannot_be_built(changes: dict[str, Any], why: str) -> None:
     with pytest.raises(ValidationError, match=why):
         SlideSummary(**{**SUMMARY, **changes})
+
+
+def test_a_summary_of_before_there_were_lists_is_still_read_from_the_ledger() -> None:
+    old = {name: value for name, value in SUMMARY.items() if not name.startswith("worst_")}
+    text = SlideSummary(**old).model_dump_json(
+        by_alias=True, exclude={"worst_cells", "worst_fields"}
+    )
+    summary = SlideSummary.model_validate_json(text)
+    assert (summary.worst_cells, summary.worst_fields) == ((), ())
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [{"blasts": 0, "uncertain": 0}, {"blasts": 9, "uncertain": 0}, {"blasts": -1}],
+)
+def test_a_place_is_listed_for_what_was_found_there(counts: dict[str, int]) -> None:
+    with pytest.raises(ValidationError):
+        _place(4, **counts)
 
 
 @pytest.mark.parametrize(
@@ -230,3 +274,37 @@ def test_a_blast_fraction_lies_inside_its_interval() -> None:
 def test_a_device_that_is_not_online_says_why(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Status(**ENVELOPE, version="0.1.0", **fields)
+
+
+def test_an_order_without_a_daemon_is_what_devices_always_read() -> None:
+    """One that does not know the field refuses it, so it is there only where it says something."""
+    (order,) = (one for one in SAMPLES if isinstance(one, Desired))
+    assert b'"daemon"' not in order.to_json()
+    with_daemon = order.model_copy(
+        update={"daemon": DesiredBundle(name="leukoedge", version="0.8.0")}
+    )
+
+    assert parse_message(with_daemon.to_json()) == with_daemon
+    assert parse_message(order.to_json()) == order
+
+
+def test_a_part_that_is_carried_over_keeps_the_order_that_it_is_of() -> None:
+    (order,) = (one for one in SAMPLES if isinstance(one, Desired))
+    assert b'"order"' not in order.to_json()
+    carried = order.first(order.bundle)
+    assert carried is not None
+    assert carried.order == order.id
+    later = order.model_copy(update={"id": "12" * 16, "bundle": carried})
+    assert later.first(later.bundle) == carried, "however often"
+    assert parse_message(later.to_json()) == later
+    assert order.first(None) is None
+
+
+def test_how_updates_stand_is_read_of_devices_that_say_nothing_of_the_daemon() -> None:
+    (report,) = (one for one in SAMPLES if isinstance(one, UpdateReport))
+    older = json.loads(report.to_json())
+    assert older["standing"].pop("daemon")["step"] == "committed"
+    read = parse_message(json.dumps(older))
+    assert isinstance(read, UpdateReport)
+    assert read.standing.daemon is None
+    assert parse_message(read.to_json()) == read

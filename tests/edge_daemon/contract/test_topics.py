@@ -26,11 +26,15 @@ EXPECTED = {
     "summary": "leukoedge/v1/lab/scope-1/slide/slide-7/summary",
     "crop": "leukoedge/v1/lab/scope-1/slide/slide-7/crop/3",
     "opinion": "leukoedge/v1/lab/scope-1/slide/slide-7/opinion/3",
+    "shadow": "leukoedge/v1/lab/scope-1/slide/slide-7/shadow",
+    "control": "leukoedge/v1/lab/scope-1/control/stored",
     "status": "leukoedge/v1/lab/scope-1/status",
     "health": "leukoedge/v1/lab/scope-1/health",
     "command": "leukoedge/v1/lab/scope-1/cmd/slide-start",
     "reply": "leukoedge/v1/lab/scope-1/cmd/slide-start/reply",
     "receipt": "leukoedge/v1/lab/scope-1/receipt",
+    "update": "leukoedge/v1/lab/scope-1/update",
+    "desired": "leukoedge/v1/lab/scope-1/desired",
 }
 
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 import uuid
 from datetime import datetime, timezone
 
-from edge_daemon.contract.messages import CellCounts, CellResult, Crop, FrameResult, SlideSummary
+from edge_daemon.contract.messages import (
+    CellCounts,
+    CellResult,
+    Crop,
+    FrameResult,
+    Receipt,
+    SlideSummary,
+)
 from edge_daemon.contract.terms import CellLabel
 from edge_daemon.delivery.outbox import Batch, Outbox
 from edge_daemon.delivery.parcel import Envelope, Origin, Parcel, Worth, crop_parcel, parcel_of
@@ -90,4 +97,10 @@ def summary(envelope: Envelope, captured: int) -> SlideSummary:
             "complete": True,
             "completion": "finished",
         }
+    )
+
+
+def receipt(boot_id: str, up_to_seq: int, *beyond: tuple[int, int]) -> Receipt:
+    return Receipt(
+        site="lab", device="scope-1", boot_id=boot_id, up_to_seq=up_to_seq, beyond=beyond
     )

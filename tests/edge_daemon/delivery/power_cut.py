@@ -8,12 +8,17 @@ part or none.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
+import shutil
 import subprocess
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import pytest
 
 _CALLS = "pwrite64,write,fsync,fdatasync,ftruncate,unlink"
 _LINE = re.compile(
@@ -40,12 +45,42 @@ class _File:
     unsynced: list[Event] = field(default_factory=list)
 
 
+@contextlib.contextmanager
+def simulated_disk() -> Iterator[Path]:
+    """A folder in memory, where there is one: what is flushed is known from the record."""
+    memory = Path("/dev/shm")  # noqa: S108 - only a place; the folder's name is made up
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        yield Path(folder)
+
+
+def recorded(command: Sequence[str], log: Path, cwd: Path) -> list[Event]:
+    """What :func:`record` gives; skips the test where the system cannot let strace look on."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed; on Debian: apt-get install strace")
+    try:
+        return record(command, log, cwd)
+    except PermissionError as error:
+        pytest.skip(f"this system does not let strace look on ({error})")
+
+
 def record(command: Sequence[str], log: Path, cwd: Path) -> list[Event]:
     """Run a program to its end and return what it did, in order.
 
     Raises :class:`PermissionError` where the system does not let strace look on.
     """
-    traced = ["strace", "-f", "-y", "-xx", "-s", "1000000", "-e", f"trace={_CALLS}", "-o", str(log)]
+    traced = [
+        "strace",
+        "-f",
+        "--seccomp-bpf",
+        "-y",
+        "-xx",
+        "-s",
+        "1000000",
+        "-e",
+        f"trace={_CALLS}",
+        "-o",
+        str(log),
+    ]
     done = subprocess.run(
         [*traced, *command], cwd=cwd, capture_output=True, text=True, timeout=600, check=False
     )

@@ -55,8 +55,13 @@ class Proxy:
         traceback: TracebackType | None,
     ) -> None:
         self._listener.close()
+        self.cut()
+
+    def cut(self) -> None:
+        """End every connection as a broken network would, without a goodbye."""
         for end in self._open:
             _close(end)
+        self._open.clear()
 
     def _accept(self) -> None:
         while True:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from pathlib import Path
 
 import pytest
 
-from edge_daemon.delivery.backoff import Backoff
+from edge_daemon.contract.messages import Crop
+from edge_daemon.delivery.backoff import Backoff, Redial
 from edge_daemon.delivery.link import check_broker, open_link
 from edge_daemon.delivery.mqtt import Publisher
 from edge_daemon.delivery.outbox import Outbox
+from edge_daemon.delivery.receiver import wait_until
 from edge_daemon.delivery.settings import BrokerSettings
 from edge_daemon.errors import BrokerError
 from tests.edge_daemon.delivery.inbox import Inbox, brisk
@@ -39,13 +42,15 @@ def test_a_broker_of_mqtt_3_1_1_is_served_too(
     ):
         assert "answers with MQTT 3.1.1" in check_broker(brisk(old_broker.url))
         put_frames(outbox, sender, 20)
-        put_crop(outbox, sender, b"\xff\xd8 cell \xff\xd9")
+        about = put_crop(outbox, sender, b"\xff\xd8 cell \xff\xd9")
         assert publisher.flush(10) == 0
         assert publisher.link.line.endswith("connected with MQTT 3.1.1")
         assert inbox.wait_for_frames(20)
         assert inbox.wait_for_crops(1)
     (crop,) = [r for r in inbox.received if r.jpeg]
-    assert crop.message is None, "3.1.1 has no user properties"
+    assert crop.jpeg == b"\xff\xd8 cell \xff\xd9"
+    assert isinstance(crop.message, Crop)
+    assert crop.message.model_copy(update={"historical": False}) == about
     assert (crop.topic.slide, crop.topic.item) == ("slide-7", "12")
 
 
@@ -156,3 +161,31 @@ def test_waits_double_up_to_the_limit_and_never_all_at_once() -> None:
     assert len(set(waits[3:])) > 1
     backoff.reset()
     assert backoff.next_s() <= 1
+
+
+def test_who_connects_again_tries_each_address_and_tells_each_cause_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    addresses = ["mqtt://a.example", "mqtt://b.example"]
+    settings = BrokerSettings(
+        url=addresses[0], other_urls=(addresses[1],), reconnect_min_s=0.05, reconnect_max_s=0.1
+    )
+    redial = Redial(settings, logging.getLogger("listener"), "nobody listens")
+    assert redial.is_due
+
+    tried = []
+    for why in ("refused", "refused", "gone"):
+        tried.append(redial.settings.url)
+        redial.failed(why)
+        assert not redial.is_due
+    assert tried == [addresses[0], addresses[1], addresses[0]]
+    assert [record.getMessage() for record in caplog.records] == [
+        "refused; nobody listens meanwhile",
+        "gone; nobody listens meanwhile",
+    ]
+    assert wait_until(lambda: redial.is_due, 5)
+
+    redial.held()
+    redial.failed("gone")
+    assert caplog.records[-1].getMessage() == "gone; nobody listens meanwhile"
+    assert len(caplog.records) == 3

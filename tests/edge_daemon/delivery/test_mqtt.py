@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from edge_daemon.contract.messages import Crop, SlideSummary
+from edge_daemon.contract.messages import Crop, SlideSummary, Status, UpdateReport
 from edge_daemon.delivery.mqtt import Publisher
 from edge_daemon.delivery.outbox import Outbox
 from edge_daemon.delivery.parcel import parcel_of
 from edge_daemon.delivery.receiver import wait_until
 from edge_daemon.errors import OutboxError
+from tests.edge_daemon.contract.samples import SAMPLES
 from tests.edge_daemon.delivery.inbox import Inbox, brisk
 from tests.edge_daemon.delivery.parcels import origin, put_crop, put_frames, summary
+from tests.edge_daemon.delivery.proxy import Proxy
 from tests.mosquitto import Mosquitto
 
 
@@ -312,6 +315,66 @@ def test_an_older_summary_that_comes_later_does_not_take_the_place_of_a_newer_on
             assert wait_until(lambda: bool(newcomer.of(SlideSummary)), 10)
             (kept,) = newcomer.of(SlideSummary)
             assert kept.frames.captured == 2
+
+
+def test_another_bundle_is_said_at_once_and_by_the_last_will_too(
+    mosquitto: Path, tmp_path: Path
+) -> None:
+    """What is retained of a device names the bundle at work, also once it is gone."""
+    before = origin()
+    after = replace(before, bundle="sha256:" + "cd" * 32)
+    with (
+        Mosquitto(mosquitto, tmp_path / "broker") as broker,
+        Inbox(brisk(broker.url)) as inbox,
+        Outbox(tmp_path / "outbox.db") as outbox,
+    ):
+        with (
+            Proxy(broker.port, lambda _sent: None) as way,
+            Publisher(brisk(way.url), outbox, before) as publisher,
+        ):
+            put_frames(outbox, before, 10)
+            assert inbox.wait_for_frames(10)
+            publisher.speak_as(after)
+            put_frames(outbox, after, 10, first=10)
+            assert inbox.wait_for_frames(20)
+            assert wait_until(lambda: inbox.of(Status)[-1].bundle == after.bundle, 10)
+            assert inbox.states == ["online", "online"], "it was never gone"
+            way.cut()
+            assert wait_until(lambda: "offline" in inbox.states, 10)
+            gone = next(said for said in inbox.of(Status) if said.state == "offline")
+            assert gone.bundle == after.bundle
+        assert sorted(set(inbox.frames)) == list(range(20))
+        assert inbox.ledger.missing == []
+
+
+def test_how_updates_stand_is_kept_for_who_comes_later_and_told_when_it_changes(
+    mosquitto: Path, tmp_path: Path
+) -> None:
+    (sample,) = [one for one in SAMPLES if isinstance(one, UpdateReport)]
+    standings = [None, sample.standing, sample.standing.model_copy(update={"step": "active"})]
+    with (
+        Mosquitto(mosquitto, tmp_path / "broker") as broker,
+        Inbox(brisk(broker.url)) as inbox,
+        Outbox(tmp_path / "outbox.db") as outbox,
+    ):
+        sender = origin()
+        publisher = Publisher(brisk(broker.url), outbox, sender)
+        now = [standings[0]]
+        publisher.updates = lambda: now[0]
+        with publisher:
+            assert wait_until(lambda: bool(inbox.of(Status)), 30)
+            assert inbox.of(UpdateReport) == [], "no updater has looked yet"
+            for count, standing in enumerate(standings[1:], start=1):
+                now[0] = standing
+                assert wait_until(lambda n=count: len(inbox.of(UpdateReport)) == n, 30)
+                assert inbox.of(UpdateReport)[-1].standing == standing
+            with Inbox(brisk(broker.url)) as newcomer:
+                assert wait_until(lambda: bool(newcomer.of(UpdateReport)), 30)
+                (kept,) = newcomer.of(UpdateReport)
+                assert kept.standing == standings[-1]
+            put_frames(outbox, sender, 3)
+            assert inbox.wait_for_frames(3)
+        assert inbox.ledger.missing == [], "it takes no number of what must arrive"
 
 
 def test_the_device_goes_to_another_broker_without_a_new_start(

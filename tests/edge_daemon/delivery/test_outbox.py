@@ -12,7 +12,14 @@ import pytest
 from edge_daemon.delivery.outbox import Batch, Outbox
 from edge_daemon.delivery.parcel import Worth, parcel_of
 from edge_daemon.errors import OutboxError
-from tests.edge_daemon.delivery.parcels import frame, origin, put_frames, put_plain, summary
+from tests.edge_daemon.delivery.parcels import (
+    frame,
+    origin,
+    put_frames,
+    put_plain,
+    receipt,
+    summary,
+)
 
 
 @pytest.fixture
@@ -101,18 +108,28 @@ def test_with_a_receiver_parcels_stay_until_its_receipt(path: Path) -> None:
         outbox.acknowledge(ids(outbox)[:3], await_receipt=True)
         assert seqs(outbox) == [4]
         assert outbox.depth().messages == 4
-        outbox.accept_receipt(sender.boot_id, 2)
+        outbox.accept_receipt(receipt(sender.boot_id, 2))
         assert outbox.depth().messages == 2
         assert outbox.retry_sent() == 1
         assert seqs(outbox) == [3, 4]
+
+
+def test_what_came_beyond_a_hole_is_forgotten_too(path: Path) -> None:
+    sender = origin()
+    with Outbox(path) as outbox:
+        put_frames(outbox, sender, 9)
+        outbox.acknowledge(ids(outbox), await_receipt=True)
+        outbox.accept_receipt(receipt(sender.boot_id, 2, (4, 5), (8, 8)))
+        outbox.retry_sent()
+        assert seqs(outbox) == [3, 6, 7, 9]
 
 
 def test_a_receipt_deletes_nothing_that_was_not_sent(path: Path) -> None:
     sender = origin()
     with Outbox(path) as outbox:
         put_frames(outbox, sender, 3)
-        outbox.accept_receipt(sender.boot_id, 1_000_000)
-        outbox.accept_receipt(origin().boot_id, 1_000_000)
+        outbox.accept_receipt(receipt(sender.boot_id, 1_000_000))
+        outbox.accept_receipt(receipt(origin().boot_id, 1_000_000))
         assert seqs(outbox) == [1, 2, 3]
 
 
@@ -122,7 +139,7 @@ def test_a_receipt_that_overtakes_the_acknowledgement_counts(path: Path) -> None
         put_frames(outbox, sender, 1)
         entry = outbox.pending(1)[0]
         outbox.mark_in_flight(entry.id)
-        outbox.accept_receipt(sender.boot_id, 1)
+        outbox.accept_receipt(receipt(sender.boot_id, 1))
         outbox.acknowledge([entry.id], await_receipt=True)
         assert outbox.depth().messages == 0
 
@@ -153,7 +170,7 @@ def test_over_budget_previews_go_first_then_results_and_it_is_said(
             assert sorted(seqs(outbox)) == kept
         assert outbox.depth().evicted == 4
     assert len(caplog.records) == 1
-    assert "over its budget" in caplog.records[0].message
+    assert "has no room (budget 6000 bytes" in caplog.records[0].message
 
 
 def test_what_must_not_be_lost_is_never_given_up_but_refused(path: Path) -> None:
@@ -194,7 +211,7 @@ def test_a_second_process_is_kept_out(path: Path) -> None:
         Outbox(path)
 
 
-@pytest.mark.parametrize("damage", ["middle", "start", "cut"])
+@pytest.mark.parametrize("damage", ["middle", "start", "cut", "schema", "row"])
 def test_a_damaged_file_is_moved_aside_and_never_emptied(path: Path, damage: str) -> None:
     with Outbox(path) as outbox:
         put_frames(outbox, origin(), 50)
@@ -203,6 +220,8 @@ def test_a_damaged_file_is_moved_aside_and_never_emptied(path: Path, damage: str
         "start": b"\x00" * 100 + whole[100:],
         "middle": whole[:5000] + b"\x55" * 8000 + whole[13000:],
         "cut": whole[: len(whole) // 2],
+        "schema": whole.replace(b"AUTOINCREMENT", b"AUTOINC\xb3EMENT"),
+        "row": whole.replace(b"leukoedge/v1/lab", b"leukoedge/v1/l#b", 1),
     }[damage]
     path.write_bytes(broken)
     with pytest.raises(OutboxError, match=r"is damaged.*was moved to.*start again"):

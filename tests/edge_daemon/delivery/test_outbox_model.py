@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from edge_daemon.delivery.outbox import Outbox
 from edge_daemon.delivery.parcel import Worth
-from tests.edge_daemon.delivery.parcels import origin, put_plain
+from tests.edge_daemon.delivery.parcels import origin, put_plain, receipt
 
 pytestmark = pytest.mark.soak
 
@@ -106,8 +106,8 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule(behind=st.integers(0, 8))
     def accept_receipt(self, behind: int) -> None:
-        up_to_seq = self.next_seq - behind
-        self.outbox.accept_receipt(self.sender.boot_id, up_to_seq)
+        up_to_seq = max(0, self.next_seq - behind)
+        self.outbox.accept_receipt(receipt(self.sender.boot_id, up_to_seq))
         self.receipt = max(self.receipt, up_to_seq)
         self._forget([s for s in self.state if self.state[s] == "sent" and s <= up_to_seq])
 

@@ -9,14 +9,15 @@ from edge_daemon.contract.messages import (
     Crop,
     FrameResult,
     Health,
+    ShadowReport,
     SlideSummary,
     Status,
     parse_message,
 )
-from edge_daemon.contract.terms import CellLabel
+from edge_daemon.contract.terms import CellLabel, Completion
 from edge_daemon.delivery.parcel import Envelope, Worth, crop_parcel, parcel_of
 from edge_daemon.errors import MessageError
-from tests.edge_daemon.contract.samples import ENVELOPE, SAMPLES
+from tests.edge_daemon.contract.samples import ENVELOPE, SAMPLES, SHADOW
 from tests.edge_daemon.delivery.parcels import frame
 
 NUMBERS = Envelope(site="lab", device="scope-1", boot_id="0" * 32, bundle=None, seq=1, record=1)
@@ -28,6 +29,7 @@ CROP = Crop(**ENVELOPE, slide="slide-7", frame=4, unique_id=3, p_blast=0.97, lab
     [
         (FrameResult, 1, False, None),
         (SlideSummary, 1, True, None),
+        (ShadowReport, 1, True, None),
         (Status, 1, True, None),
         (Health, 0, False, 60),
         (CommandReply, 1, False, None),
@@ -49,6 +51,14 @@ def test_each_kind_travels_as_the_contract_says(
 )
 def test_a_frame_with_a_suspicious_cell_is_never_given_up(label: CellLabel, worth: Worth) -> None:
     assert parcel_of(frame(NUMBERS, 0, label)).worth is worth
+
+
+@pytest.mark.parametrize(("completion", "worth"), [(None, Worth.RESULT), ("finished", Worth.VITAL)])
+def test_the_last_word_on_a_candidate_is_never_given_up(
+    completion: Completion | None, worth: Worth
+) -> None:
+    report = ShadowReport(**{**SHADOW, "completion": completion})
+    assert parcel_of(report).worth is worth
 
 
 def test_a_picture_travels_with_its_description_and_is_given_up_first() -> None:

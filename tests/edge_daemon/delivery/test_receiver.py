@@ -44,6 +44,10 @@ def test_a_ledger_counts_each_record_once_and_names_what_is_missing(arrivals: li
     first_missing = min(ledger.missing, default=len(whole) + 1)
     assert ledger.complete_to == first_missing - 1
     assert ledger.up_to_seq == (ledger.complete_to + 10 if ledger.complete_to else 0)
+    beyond = [
+        record for first, last in ledger.beyond(arrivals) for record in range(first - 10, last - 9)
+    ]
+    assert beyond == sorted(record for record in set(arrivals) if record > ledger.complete_to)
 
 
 def publish(link: Link, parcel: Parcel) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,3 +58,22 @@ def test_what_is_wrong_is_said_in_one_line(url: str, more: dict[str, Any], line:
     assert line in str(caught.value)
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_other_addresses_come_in_turn_and_share_all_else() -> None:
+    settings = BrokerSettings(
+        url="mqtts://user:pw@a:1", other_urls=("mqtts://b:2",), ca_file=Path("ca.pem")
+    )
+    assert [settings.at(number).url for number in range(3)] == [
+        "mqtts://a:1",
+        "mqtts://b:2",
+        "mqtts://a:1",
+    ]
+    assert (settings.at(1).username, settings.at(1).port) == ("user", 2)
+
+
+@pytest.mark.parametrize("other", ["mqtts://b:2", "mqtt://user:pw@b:2", "http://b", "b"])
+def test_another_address_of_another_kind_is_refused(other: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        BrokerSettings.from_url("mqtt://a:1", other_urls=(other,))
+    assert "pw" not in str(error.value)

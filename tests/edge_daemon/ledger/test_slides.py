@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge_daemon.commands.models import open_models
+from edge_daemon.contract.findings import StagePoint
 from edge_daemon.contract.messages import SlideSummary
 from edge_daemon.delivery.outbox import Outbox
 from edge_daemon.delivery.parcel import Origin
@@ -21,7 +23,7 @@ from edge_daemon.pipeline import Pipeline
 from edge_daemon.reporter import Reporter
 from edge_daemon.slide_run import SlideRun
 from edge_daemon.slide_session import SlideSession, SlideSetup
-from edge_daemon.sources.base import Captured, UnreadableFrame
+from edge_daemon.sources.base import Captured, Frame, UnreadableFrame
 from edge_daemon.sources.simulated import open_simulated
 
 SCAN = "sim://?seed=3&fields=24&white=2&stage=none&overlap=0.4"
@@ -46,6 +48,7 @@ class Life:
     """One process of the daemon, as far as a slide is concerned."""
 
     def __init__(self, models: Models, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
         self.outbox = Outbox(folder / "outbox.db")
         self.ledger = SlideLedger(self.outbox)
         self.left = self.ledger.unfinished()
@@ -114,6 +117,48 @@ def test_cut_off_anywhere_it_goes_on_with_the_same_numbers(
     assert content(second.run.end("source_ended")) == content(whole)
     assert whole.frames.failed == 1
     assert whole.unique_cells.rbc > 50
+    assert len(whole.worst_cells) == min(20, whole.blasts + whole.uncertain) > 1
+    published = dict(said)
+    for cell in whole.worst_cells:  # what was published is what the list refers to
+        assert cell.frame is not None
+        assert cell.unique_id in published[cell.frame]
+    assert sum(place.blasts for place in whole.worst_fields) == whole.blasts
+
+
+def test_where_to_look_first_survives_with_stage_and_closed_fields(
+    models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slides, "STATE_EVERY", 3)
+    with open_simulated("sim://?seed=3&fields=8&white=3") as source:
+        frames = [replace(one, field=one.index // 4) for one in source if isinstance(one, Frame)]
+    whole = Life(models, tmp_path / "whole")
+    whole.screen(frames)
+    expected = whole.run.end("source_ended")
+    for first, last in ((0, 2), (2, 5), (5, 7)):
+        life = Life(models, tmp_path / "killed")
+        life.screen(frames[first:last])
+        life.outbox.close()
+    last_life = Life(models, tmp_path / "killed")
+    last_life.screen(frames[7:])
+    assert content(last_life.run.end("source_ended")) == content(expected)
+    stages = {one.index: one.stage for one in frames}
+    for listed in (*expected.worst_cells, *expected.worst_fields):
+        assert listed.frame is not None
+        assert listed.stage == StagePoint(**vars(stages[listed.frame]))
+    assert {place.place.field for place in expected.worst_fields} == {0, 1}
+
+
+def test_entries_of_before_there_were_stages_are_taken_up(
+    models: Models, scan: list[Captured], tmp_path: Path
+) -> None:
+    life = Life(models, tmp_path)
+    life.screen(scan[:3])
+    before = life.run.session.standing().worst_cells
+    with life.outbox.transaction() as batch:
+        batch.execute("UPDATE slide_frames SET about = json_remove(about, '$.stage')")
+    life.outbox.close()
+    assert Life(models, tmp_path).run.session.standing().worst_cells == before
+    assert before
 
 
 def test_what_ended_is_not_taken_up_and_only_its_summary_stays(

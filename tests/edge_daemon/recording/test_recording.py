@@ -14,6 +14,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from edge_daemon.calibration.apply import Calibrated
+from edge_daemon.calibration.document import LearntFocus, MeasuredScale, MicroscopeCalibration
+from edge_daemon.calibration.file import write_calibration
+from edge_daemon.calibration.flat import measure_flat
 from edge_daemon.commands.reproduce import reproduce
 from edge_daemon.config import Config
 from edge_daemon.contract.bundle import load_bundle
@@ -24,12 +28,15 @@ from edge_daemon.inference import Models
 from edge_daemon.pipeline import Pipeline
 from edge_daemon.recording import recorder
 from edge_daemon.recording.recorded import RecordedSource
-from edge_daemon.recording.session_file import FRAMES, SESSION, read_session
+from edge_daemon.recording.session_file import CALIBRATION, FRAMES, SESSION, read_session
 from edge_daemon.reporter import Reporter
+from edge_daemon.service import recordings as recordings_module
 from edge_daemon.service.recordings import Recordings
 from edge_daemon.slide_run import SlideRun
 from edge_daemon.slide_session import SlideSession, SlideSetup
 from edge_daemon.sources.base import Captured, DroppedFrame, StagePosition, UnreadableFrame
+from edge_daemon.sources.simulated import open_simulated
+from tests.edge_daemon.calibration.pictures import MADE, calibration, taken
 from tests.edge_daemon.scenes import LENIENT, WHEN, frame
 from tests.edge_daemon.tiny_bundle import write_tiny_bundle
 
@@ -52,6 +59,7 @@ def bundle(tmp_path: Path) -> Path:
     return write_tiny_bundle(tmp_path / "bundles")
 
 
+BUNDLE = "sha256:" + "b" * 64
 Record = Callable[..., Path]
 
 
@@ -73,7 +81,11 @@ def record(tmp_path: Path, bundle: Path, scenes: list[Captured]) -> Record:
             origin = Origin("lab", "m1", uuid.uuid4().hex, models.bundle.digest)
             run = SlideRun(pipeline, session, Reporter(origin, "s1"))
             with Recordings(
-                config.record, config, models.bundle.digest, models.description
+                config,
+                models.bundle.digest,
+                models.description,
+                on_fault=pytest.fail,
+                camera=lambda: "camera://0: 640 x 480, exposure 8000 us",
             ) as recordings:
                 recordings.begin(setup, from_the_start=from_the_start)
                 for captured in scenes:
@@ -84,6 +96,37 @@ def record(tmp_path: Path, bundle: Path, scenes: list[Captured]) -> Record:
         return folder
 
     return recorded
+
+
+def a_config(folder: Path, **more: object) -> Config:
+    given = {"source": {"url": "sim://"}, "broker": {"url": "mqtt://127.0.0.1"}}
+    return Config.model_validate({**given, "record": {"folder": str(folder)}, **more})
+
+
+def test_a_file_read_again_is_what_the_next_recording_is_of(tmp_path: Path) -> None:
+    with Recordings(a_config(tmp_path / "a"), BUNDLE, "e", on_fault=pytest.fail) as recordings:
+        recordings.begin(SlideSetup("s1"), from_the_start=True)
+        recordings.configure(
+            a_config(tmp_path / "b", slide={"thresholds": {"min_nucleated_cells": 150}})
+        )
+        recordings.begin(SlideSetup("s2"), from_the_start=True)
+    (first,), (second,) = (tmp_path / "a").iterdir(), (tmp_path / "b").iterdir()
+    needed = [
+        Config.model_validate(read_session(place).config).slide.thresholds.min_nucleated_cells
+        for place in (first, second)
+    ]
+    assert needed == [100, 150]
+
+
+def test_a_slide_that_is_not_recorded_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recordings_module, "LEAST_FREE_BYTES", 1 << 60)
+    told: list[str] = []
+    with Recordings(a_config(tmp_path / "a"), BUNDLE, "e", on_fault=told.append) as recordings:
+        recordings.begin(SlideSetup("s1"), from_the_start=True)
+    assert told == [f"no recording of s1: less than 2 GB are free in {tmp_path / 'a'}"]
+    assert not (tmp_path / "a").exists()
 
 
 class Desk:
@@ -124,6 +167,7 @@ def test_it_says_what_was_screened_with_what_and_no_secret(record: Record) -> No
     session = read_session(folder)
     assert (session.slide, session.frames, session.complete) == ("s1", 4, True)
     assert session.engines.startswith("tiny-0.1.0 on onnxruntime")
+    assert session.camera == "camera://0: 640 x 480, exposure 8000 us"
     assert "s3cret" not in (folder / SESSION).read_text()
 
 
@@ -136,6 +180,35 @@ def test_another_decision_is_told(record: Record, desk: Desk) -> None:
     assert not desk.reproduce(folder)
     assert "frame 0 (scene-0.png): 1 cells" in desk.printed.getvalue()
     assert "1 are decided otherwise" in desk.printed.getvalue()
+
+
+def test_where_to_look_first_comes_again_and_another_list_is_told(
+    record: Record, desk: Desk
+) -> None:
+    folder = record()
+    summary = read_session(folder).summary
+    assert summary is not None
+    assert summary.worst_cells
+    assert {cell.frame for cell in summary.worst_cells} <= {0, 3}
+    assert {place.frame for place in summary.worst_fields} <= {0, 3}
+    content = json.loads((folder / SESSION).read_text())
+    content["summary"]["worst_cells"][0]["frame"] += 1
+    content["summary"]["revisits"] += 1
+    (folder / SESSION).write_text(json.dumps(content))
+    assert not desk.reproduce(folder)
+    assert "every decision is the same" in desk.printed.getvalue()
+    assert "summary: revisits 1 -> 0" in desk.printed.getvalue()
+    assert f"summary: worst_cells: 1 of {len(summary.worst_cells)}" in desk.printed.getvalue()
+
+
+def test_a_recording_of_before_there_were_summaries_is_gone_through(
+    record: Record, desk: Desk
+) -> None:
+    folder = record()
+    content = json.loads((folder / SESSION).read_text())
+    del content["summary"]
+    (folder / SESSION).write_text(json.dumps(content))
+    assert desk.reproduce(folder), desk.printed.getvalue()
 
 
 def test_an_altered_picture_is_not_the_one_that_was_recorded(record: Record, desk: Desk) -> None:
@@ -189,6 +262,92 @@ def test_what_is_no_recording_is_one_line(
         (tmp_path / SESSION).write_text(content)
     with pytest.raises(DataError, match=told):
         desk.reproduce(tmp_path)
+
+
+class TestThroughACalibration:
+    """Uneven, yellow light, made even: the recording keeps the camera's pictures and the means."""
+
+    LAMP = "vignetting=0.5&cast=0.8"
+
+    @pytest.fixture
+    def microscope(self) -> MicroscopeCalibration:
+        return calibration(
+            flat=measure_flat(taken(f"target=blank&{self.LAMP}", 4), MADE),
+            scale=MeasuredScale(made=MADE, um_per_px=0.08, uncertainty=0.001, method="red cells"),
+            focus=LearntFocus(made=MADE, best=20.0, min_focus=1.0),
+        )
+
+    @pytest.fixture
+    def recorded(self, tmp_path: Path, bundle: Path, microscope: MicroscopeCalibration) -> Path:
+        folder = tmp_path / "recordings"
+        config = Config.model_validate(
+            {
+                "source": {"url": "sim://"},
+                "broker": {"url": "mqtt://127.0.0.1"},
+                "record": {"folder": str(folder)},
+            }
+        )
+        with Models.open(load_bundle(bundle), OPTIONS) as models:
+            pipeline = Pipeline(models, config.quality, Calibrated(microscope))
+            session = SlideSession(SlideSetup("s1"), pipeline.slide_map)
+            origin = Origin("lab", "m1", uuid.uuid4().hex, models.bundle.digest)
+            run = SlideRun(pipeline, session, Reporter(origin, "s1"))
+            with (
+                Recordings(
+                    config,
+                    models.bundle.digest,
+                    models.description,
+                    on_fault=pytest.fail,
+                    calibration=microscope,
+                ) as recordings,
+                open_simulated(f"sim://?fields=3&seed=7&scale=unknown&{self.LAMP}") as source,
+            ):
+                recordings.begin(SlideSetup("s1"), from_the_start=True)
+                for captured in source:
+                    prepared = pipeline.prepare(captured)
+                    recordings.frame(run.enter(prepared), prepared.captured)
+                recordings.summary(run.end("finished"))
+        (place,) = folder.iterdir()
+        return place
+
+    def test_every_decision_comes_again(self, recorded: Path, desk: Desk) -> None:
+        with RecordedSource(recorded) as source:
+            list(source)
+        results = [line.result for line in source.frames]
+        assert all(r.quality is not None and r.quality.calibrated for r in results)
+        assert {r.um_per_px_from for r in results if r.outcome == "analysed"} == {"estimated"}
+        assert desk.reproduce(recorded), desk.printed.getvalue()
+
+    def test_its_pictures_are_those_of_the_camera(self, recorded: Path) -> None:
+        with RecordedSource(recorded) as source:
+            kept = [captured.pixels for captured in source]  # type: ignore[union-attr]
+        np.testing.assert_array_equal(kept, taken(f"seed=7&{self.LAMP}", 3))
+
+    @pytest.mark.parametrize("altered", [True, False])
+    def test_without_the_calibration_it_is_refused(
+        self, recorded: Path, desk: Desk, altered: bool
+    ) -> None:
+        file = recorded / CALIBRATION
+        if altered:
+            file.write_text(file.read_text().replace("100x", "40x"))
+        else:
+            file.unlink()
+        with pytest.raises(DataError, match=r"calibration\.json does not .*this recording"):
+            desk.reproduce(recorded)
+
+    def test_another_one_is_refused(self, recorded: Path, desk: Desk) -> None:
+        write_calibration(recorded / CALIBRATION, calibration())
+        with pytest.raises(DataError, match="is not the calibration that this session"):
+            desk.reproduce(recorded)
+
+    def test_an_old_recording_that_did_not_keep_it_says_so(
+        self, recorded: Path, desk: Desk
+    ) -> None:
+        session = json.loads((recorded / SESSION).read_text())
+        del session["calibration"]
+        (recorded / SESSION).write_text(json.dumps(session))
+        with pytest.raises(DataError, match="through a calibration that it did not keep"):
+            desk.reproduce(recorded)
 
 
 def test_a_disk_that_does_not_keep_up_ends_the_recording_and_not_the_slide(

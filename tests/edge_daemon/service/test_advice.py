@@ -80,3 +80,12 @@ def test_what_forbids_screening_comes_before_everything_else():
     advice = advise([BLURRED] * 3, FEW, 100, ["the camera is gone"])
     assert (advice.word, advice.sentence) == ("Stop", "The camera is gone.")
     assert advice.urgency == "stop"
+
+
+def test_on_a_control_slide_it_is_cells_and_no_finding_that_is_spoken_of():
+    few = running(control=True, disposition="insufficient", nucleated_cells=40)
+    assert advise((GOOD,), few, 50).word == "10 more cells"
+    assert advise((GOOD,), few, 40).sentence == "Finish the control slide."
+    assert advise([BLURRED] * SPOILT_FRAMES, few, 40).word == "Focus"
+    done = advise((GOOD,), summary(control=True), 40)
+    assert (done.word, done.urgency) == ("Control done", "done")

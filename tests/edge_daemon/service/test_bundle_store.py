@@ -15,7 +15,7 @@ from hypothesis.stateful import run_state_machine_as_test as run_as_test
 from edge_daemon.contract.bundle import load_bundle
 from edge_daemon.errors import BundleError
 from edge_daemon.service import bundle_store
-from edge_daemon.service.bundle_store import STATE, BundleState, BundleStore
+from edge_daemon.service.bundle_store import MOST_SHADOW_STARTS, STATE, BundleState, BundleStore
 from tests.edge_daemon.tiny_bundle import write_tiny_bundle
 from tests.soak import repeated
 
@@ -129,6 +129,67 @@ def test_pruning_keeps_what_one_may_go_back_to(store: BundleStore, incoming) -> 
     assert store.staged() == ["tiny-0.3.0", "tiny-0.4.0"]
 
 
+class TestShadow:
+    def test_a_candidate_is_there_again_at_every_start(self, store: BundleStore, incoming) -> None:
+        store.stage(incoming("0.2.0"))
+        store.put_into_shadow("tiny-0.2.0")
+        again = BundleStore(store.folder)
+        assert (again.state.shadow, again.active()) == ("tiny-0.2.0", None)
+        assert again.start_shadow() == store.folder / "tiny-0.2.0"
+        again.put_into_shadow(None)
+        assert BundleStore(store.folder).start_shadow() is None
+
+    def test_what_is_not_staged_cannot_look_on(self, store: BundleStore) -> None:
+        with pytest.raises(BundleError, match="is not staged here"):
+            store.put_into_shadow("tiny-9.9.9")
+
+    def test_activating_it_ends_its_shadow_and_another_does_not(
+        self, store: BundleStore, incoming
+    ) -> None:
+        for version in ("0.2.0", "0.3.0"):
+            store.stage(incoming(version))
+        store.put_into_shadow("tiny-0.3.0")
+        store.begin("tiny-0.2.0")
+        store.commit()
+        assert store.state.shadow == "tiny-0.3.0"
+        store.begin("tiny-0.3.0")
+        store.roll_back("no good")
+        assert store.state.shadow == "tiny-0.3.0"
+        store.begin("tiny-0.3.0")
+        store.commit()
+        assert store.state.shadow is None
+
+    def test_one_that_takes_the_daemon_with_it_is_not_started_for_ever(
+        self, store: BundleStore, incoming
+    ) -> None:
+        store.stage(incoming("0.2.0"))
+        store.put_into_shadow("tiny-0.2.0")
+        for _ in range(MOST_SHADOW_STARTS):
+            again = BundleStore(store.folder)
+            assert again.start_shadow() is not None  # and here the process dies
+        again = BundleStore(store.folder)
+        with pytest.raises(BundleError, match=r"ended 3 times while tiny-0\.2\.0 was"):
+            again.start_shadow()
+        again.put_shadow_aside("it took the daemon with it")
+        assert BundleStore(store.folder).start_shadow() is None
+
+    def test_one_that_has_proven_itself_may_be_switched_off_at_the_mains(
+        self, store: BundleStore, incoming
+    ) -> None:
+        store.stage(incoming("0.2.0"))
+        store.put_into_shadow("tiny-0.2.0")
+        for _ in range(3 * MOST_SHADOW_STARTS):
+            again = BundleStore(store.folder)
+            assert again.start_shadow() is not None
+            again.prove_shadow()
+
+    def test_pruning_keeps_it(self, store: BundleStore, incoming) -> None:
+        for version in ("0.2.0", "0.3.0"):
+            store.stage(incoming(version))
+        store.put_into_shadow("tiny-0.2.0")
+        assert store.prune() == ["tiny-0.3.0"]
+
+
 class Activations(RuleBasedStateMachine):
     """Any order of steps, cut off after any write: active is what was committed last."""
 
@@ -143,6 +204,17 @@ class Activations(RuleBasedStateMachine):
             self.store.stage(source)
         self.active: str | None = None
         self.trying: str | None = None
+        self.shadow: str | None = None
+
+    @rule()
+    def put_the_first_into_shadow(self) -> None:
+        self.shadow = self.store.staged()[0]
+        self.store.put_into_shadow(self.shadow)
+
+    @rule()
+    def end_the_shadow(self) -> None:
+        self.shadow = None
+        self.store.put_into_shadow(None)
 
     @rule()
     def try_the_next(self) -> None:
@@ -156,6 +228,7 @@ class Activations(RuleBasedStateMachine):
         if self.trying is not None:
             self.store.commit()
             self.active, self.trying = self.trying, None
+            self.shadow = None if self.shadow == self.active else self.shadow
 
     @rule()
     def fail(self) -> None:
@@ -176,6 +249,10 @@ class Activations(RuleBasedStateMachine):
         assert (None if path is None else path.name) == self.active
         if path is not None:
             load_bundle(path)
+
+    @invariant()
+    def the_candidate_is_who_was_put_into_shadow(self) -> None:
+        assert self.store.state.shadow == self.shadow
 
 
 @pytest.mark.soak

@@ -11,14 +11,17 @@ import pytest
 from edge_daemon.contract.envelope import utc_now
 from edge_daemon.contract.findings import Clock
 from edge_daemon.contract.messages import FrameResult, parse_message
+from edge_daemon.contract.terms import OUTCOMES
 from edge_daemon.delivery.mqtt import Publisher
 from edge_daemon.delivery.outbox import Outbox
 from edge_daemon.delivery.parcel import Origin
 from edge_daemon.delivery.receiver import wait_until
 from edge_daemon.delivery.settings import BrokerSettings
+from edge_daemon.ledger.reading import LedgerFile, read_ledger
 from edge_daemon.service.health import HealthReporter, glass_to_outbox_ms
 from edge_daemon.service.host.readings import Host
 from tests.edge_daemon.contract.samples import ANALYSED, FRAME
+from tests.edge_daemon.ledger.books import Books
 from tests.edge_daemon.service.sysfs import ORIN_NANO, write
 
 
@@ -55,6 +58,24 @@ def test_a_message_says_what_the_frames_and_the_machine_do(reporter, sys_of_a_je
     assert message.clock.synchronised is True
     assert message.disk_free_bytes is not None
     assert reporter.latest is message
+
+
+def test_its_frames_are_those_of_the_ledger_since_the_start(tmp_path):
+    books = Books(tmp_path)
+    publisher = Publisher(BrokerSettings(url="mqtt://127.0.0.1:1"), books.outbox, books.origin)
+    health = HealthReporter(publisher, books.outbox, 0.05)
+    for name in ("s1", "s2"):  # of all slides together
+        books.begin(name)
+        for outcome in (*OUTCOMES, *OUTCOMES[1:]):
+            books.enter(outcome)
+            health.frame(books.results[-1])
+        books.stand("finished")
+    boot = read_ledger(books.path, LedgerFile.boot)
+    assert boot is not None
+    said = health.message().frames
+    assert said.captured == boot.frames.captured == 14
+    assert {outcome: getattr(said, outcome) for outcome in OUTCOMES} == boot.frames.ended
+    books.die()
 
 
 def test_a_clock_that_was_set_back_makes_no_negative_time():

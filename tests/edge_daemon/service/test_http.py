@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from edge_daemon.contract.messages import CommandReply, parse_message
+from edge_daemon.contract.messages import CommandReply, ShadowReport, parse_message
 from edge_daemon.errors import LeukoError, ServiceError
 from edge_daemon.http_settings import HttpSettings
 from edge_daemon.service.host.readings import Readings
@@ -25,7 +25,7 @@ from edge_daemon.service.http.server import STOP_WITHIN_S, HttpServer
 from edge_daemon.service.metrics import DeviceMetrics
 from edge_daemon.vision.annotate import LABELS
 from edge_daemon.vision.coverage import Coverage, SeenIsland
-from tests.edge_daemon.contract.samples import ENVELOPE
+from tests.edge_daemon.contract.samples import ENVELOPE, SHADOW
 from tests.edge_daemon.service.client import PATIENCE_S, Watcher, ask
 from tests.edge_daemon.service.device import HEALTH, Device, running, white_cell
 
@@ -125,6 +125,39 @@ def test_health_and_slide_are_the_messages_themselves_or_not_there_yet(server, d
     device.view.on_summary(running())
     assert parse_message(ask(server.url, "/health").body) == HEALTH
     assert parse_message(ask(server.url, "/slide").body) == running()
+
+
+def test_a_candidate_shows_in_its_report_in_a_note_and_in_metrics(server, device):
+    device.ready()
+    assert ask(server.url, "/shadow").json == {"error": "no candidate looks on at a slide"}
+    assert "leukoedge_shadow" not in ask(server.url, "/metrics").body.decode()
+    report = ShadowReport(**SHADOW)
+    device.view.on_shadow(report)
+    device.view.note("shadow", "leukoedge-0.7.0 is in shadow")
+    assert parse_message(ask(server.url, "/shadow").body) == report
+    answer = ask(server.url, "/readyz")
+    assert (answer.status, answer.json["notes"]) == (200, ["leukoedge-0.7.0 is in shadow"])
+    families = text_string_to_metric_families(ask(server.url, "/metrics").body.decode())
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name.startswith("leukoedge_shadow")
+    }
+    assert samples["leukoedge_shadow_looks_on", report.candidate.digest, "leukoedge-0.7.0"] == 1
+    assert samples["leukoedge_shadow_frames", "compared"] == 6
+    assert samples["leukoedge_shadow_frames", "skipped"] == 2
+    assert samples["leukoedge_shadow_frames", "waiting"] == 0
+    cells = {key[1:]: n for key, n in samples.items() if key[0] == "leukoedge_shadow_cells"}
+    assert cells["blast", "blast"] == 9
+    assert cells["normal", "blast"] == cells["blast", "none"] == 1
+    assert cells["none", "normal"] == 2
+    assert sum(cells.values()) == 40
+    assert samples["leukoedge_shadow_agreement_ratio",] == 36 / 37
+    device.view.slide_started()
+    assert ask(server.url, "/shadow").status == 404, "of the slide before, not of this one"
+    device.view.note("shadow", None)
+    assert ask(server.url, "/readyz").json["notes"] == []
 
 
 def test_metrics_are_what_prometheus_reads(server, device):

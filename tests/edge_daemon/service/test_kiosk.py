@@ -77,7 +77,15 @@ def test_the_page_shows_what_to_do_the_picture_the_answer_and_the_map(
     assert near(band, GO_ON[scheme]) > band.shape[0] * band.shape[1] / 2
     assert near(picture, (200, 200, 200)) > 100_000  # the frame, its grey as it was
     assert near(slide[:300], BLAST[scheme]) > 300  # the count and the mark of the estimate
-    assert near(slide[300:], BLAST[scheme]) > 100  # the cells on the map
+    assert near(slide[260:325], BLAST[scheme]) > 100  # two marks of where to look first
+    assert near(slide[325:], BLAST[scheme]) > 100  # the cells on the map
+
+
+def test_the_page_says_where_to_look_first(device):
+    (blast, other, unknown) = kiosk.state_of(device.view)["slide"]["look_first"]
+    assert blast == {"cell": 3, "label": "blast", "frame": 4, "stage_um": [120.0, -3.5]}
+    assert (other["frame"], other["stage_um"]) == (7, None)
+    assert (unknown["cell"], unknown["label"], unknown["frame"]) == (5, "uncertain", None)
 
 
 def test_a_blurred_picture_turns_the_band(chromium, device, tmp_path):

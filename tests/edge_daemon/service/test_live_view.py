@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import numpy as np
+import pytest
 
 from edge_daemon.contract.findings import CellResult, Clock, OutboxDepth
 from edge_daemon.delivery.mqtt import LinkState
@@ -31,6 +32,47 @@ def test_a_device_is_ready_when_everything_is_open_and_until_something_speaks_ag
     device.view.hold("camera", None)
     assert device.view.readiness().reasons == ("the control slide was not passed today",)
     assert device.view.advice().word == "Stop"
+
+
+class TestControl:
+    """A control that does not count, as the operator sees it."""
+
+    @pytest.fixture
+    def device(self):
+        device = Device()
+        device.ready()
+        device.view.activity = "idle"
+        return device
+
+    def test_one_that_is_required_is_in_the_way_and_says_what_to_do(self, device):
+        device.view.control("the control slide is due: run it", failed=False, required=True)
+        assert device.view.readiness().reasons == ("the control slide is due: run it",)
+        advice = device.view.advice()
+        assert (advice.word, advice.urgency) == ("Control", "act")
+        assert advice.sentence == "The control slide is due: run it."
+        device.view.control("the control slide failed: too dark", failed=True, required=True)
+        assert device.view.advice().urgency == "stop"
+        device.view.control(None, failed=False, required=True)
+        assert device.view.readiness().ok
+        assert device.view.advice().word == "Start a slide"
+
+    def test_one_that_is_not_required_is_a_note(self, device):
+        device.view.control("the control slide is due: run it", failed=False, required=False)
+        standing = device.view.readiness()
+        assert (standing.ok, standing.notes) == (True, ("the control slide is due: run it",))
+        assert device.view.advice().word == "Start a slide"
+
+    def test_what_is_under_way_goes_on(self, device):
+        device.view.activity = "screening"
+        device.frame()
+        device.view.control("the control is due", failed=False, required=True)
+        assert not device.view.readiness().ok
+        assert device.view.advice().word == "100 more cells"
+
+    def test_a_camera_that_is_gone_comes_before_it(self, device):
+        device.view.control("the control is due", failed=False, required=True)
+        device.view.hold("camera", "the camera is gone")
+        assert device.view.advice().word == "Stop"
 
 
 def test_a_loop_that_does_not_turn_is_neither_live_nor_ready():

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import queue
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +24,24 @@ from hypothesis.stateful import (
 )
 from typing_extensions import Self
 
-from edge_daemon.contract.bundle import load_bundle
-from edge_daemon.contract.messages import Command, CommandReply, FrameResult, SlideSummary
+from edge_daemon.contract.messages import CommandReply, FrameResult, SlideSummary
+from edge_daemon.contract.terms import Outcome
 from edge_daemon.delivery.outbox import Outbox
 from edge_daemon.delivery.parcel import Origin
-from edge_daemon.engines.options import EngineOptions
 from edge_daemon.errors import SourceError
 from edge_daemon.inference import Models
+from edge_daemon.ledger.reading import read_ledger
 from edge_daemon.ledger.slides import SlideLedger, Unfinished
 from edge_daemon.pipeline import Pipeline, Prepared
 from edge_daemon.reporter import Reporter
-from edge_daemon.service import slides
 from edge_daemon.service.commands import CommandDesk
 from edge_daemon.service.current_slide import SlideDefaults
 from edge_daemon.service.slides import SlideService
 from edge_daemon.slide_run import SlideRun
 from edge_daemon.slide_session import SlideSession, SlideSetup
-from edge_daemon.sources.base import Captured, Frame, Source
+from edge_daemon.sources.base import Captured, DroppedFrame, Source, UnreadableFrame
 from tests.edge_daemon.scenes import LENIENT, Listed, frame
-from tests.edge_daemon.tiny_bundle import write_tiny_bundle
+from tests.edge_daemon.service.asking import answered
 from tests.soak import repeated
 
 pytestmark = pytest.mark.soak
@@ -57,9 +57,14 @@ class LiveCamera:
         self._taken: queue.SimpleQueue[Captured | Exception] = queue.SimpleQueue()
         self.index = 0
 
-    def shoot(self) -> None:
-        scene = frame(self.index, white=1, red=6)
-        self._taken.put(replace(scene, captured_at=datetime.now(timezone.utc)))
+    def shoot(self, outcome: Outcome = "analysed") -> None:
+        now = datetime.now(timezone.utc)
+        scene: Captured = replace(frame(self.index, white=1, red=6), captured_at=now)
+        if outcome == "failed":
+            scene = UnreadableFrame(self.index, self.name, now, "torn frame: row 7")
+        elif outcome == "dropped":
+            scene = DroppedFrame(self.index, self.name, now, "too slow")
+        self._taken.put(scene)
         self.index += 1
 
     def break_down(self) -> None:
@@ -86,12 +91,12 @@ class Life:
         self, models: Models, folder: Path, source: Source, bundle: str = "b1", **defaults: Any
     ) -> None:
         self.outbox = Outbox(folder / "outbox.db")
-        self.ledger = SlideLedger(self.outbox)
+        self._origin = Origin("lab", "m1", uuid.uuid4().hex, models.bundle.digest)
+        self.ledger = SlideLedger(self.outbox, self._origin.boot_id)
         self.frames: list[FrameResult] = []
         self.shown: list[int] = []
         self.summaries: list[SlideSummary] = []
         self._models = models
-        self._origin = Origin("lab", "m1", uuid.uuid4().hex, models.bundle.digest)
         self.desk = CommandDesk(self._origin, self.outbox)
         self.service = SlideService(
             source,
@@ -121,27 +126,16 @@ class Life:
         return SlideRun(pipeline, session, reporter, ledger=self.ledger)
 
     def _show(self, prepared: Prepared) -> None:
-        assert isinstance(prepared.captured, Frame)
         self.shown.append(prepared.captured.index)
 
     def ask(self, name: str, **args: Any) -> CommandReply:
-        command = Command(
-            site="lab",
-            device="m1",
-            id=uuid.uuid4().hex,
-            name=name,  # type: ignore[arg-type]
-            expires_at=datetime.now(timezone.utc) + timedelta(minutes=1),
-            args=args,
-        )
-        reply = self.desk.hand_in(command.to_json(), via="mqtt")
-        self.service.turn()
-        return reply.result(timeout=0)
+        return answered(self.desk, self.service, name, **args)
 
-    def see(self, camera: LiveCamera, count: int = 1) -> None:
+    def see(self, camera: LiveCamera, count: int = 1, **how: Any) -> None:
         """Let the camera take pictures and the loop take each."""
         for _ in range(count):
             before = len(self.frames) + len(self.shown)
-            camera.shoot()
+            camera.shoot(**how)
             while len(self.frames) + len(self.shown) == before:
                 self.service.turn()
 
@@ -153,19 +147,6 @@ class Life:
 def until_it_ends(life: Life) -> None:
     while life.service.turn():
         pass
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Models]:
-    bundle = load_bundle(write_tiny_bundle(tmp_path_factory.mktemp("bundles")))
-    with Models.open(bundle, EngineOptions("onnxruntime", threads=1)) as opened:
-        yield opened
-
-
-@pytest.fixture(autouse=True)
-def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slides, "CLOSING_S", 0.05)
-    monkeypatch.setattr(slides, "TURN_S", 0.01)
 
 
 @pytest.fixture
@@ -375,15 +356,17 @@ class Screening(RuleBasedStateMachine):
         self.paused = False
         self.captured = 0
         self.count = 0
+        self.since_boot: Counter[Outcome] = Counter()
 
-    @rule()
-    def a_frame(self) -> None:
+    @rule(outcome=st.sampled_from(["analysed", "analysed", "failed", "dropped"]))
+    def a_frame(self, outcome: Outcome) -> None:
         before = len(self.life.frames)
-        self.life.see(self.camera)
+        self.life.see(self.camera, outcome=outcome)
         counts = self.slide is not None and not self.paused
         assert len(self.life.frames) - before == counts
         self.captured += counts
         if counts:
+            self.since_boot[outcome] += 1
             assert self.life.frames[-1].frame == self.captured - 1
             assert self.life.frames[-1].slide == self.slide
 
@@ -422,12 +405,24 @@ class Screening(RuleBasedStateMachine):
         self.life.die()
         self.camera = LiveCamera()
         self.life = Life(self.models, self.folder, self.camera)
+        self.since_boot = Counter()
 
     @invariant()
     def the_ledger_agrees(self) -> None:
         assert (self.life.service.activity == "idle") == (self.slide is None)
         ended = [one for one in self.life.ledger.standings() if one.ended_at]
         assert len(ended) == self.count - (self.slide is not None)
+
+    @invariant()
+    def every_captured_frame_has_one_outcome(self) -> None:
+        path = self.folder / "outbox.db"
+        boot, slides = read_ledger(path, lambda file: (file.boot(), file.slides(1000)))
+        assert all(entry.frames.hold for entry in slides)
+        if self.slide is not None:
+            assert slides[0].frames.captured == self.captured
+        assert boot is not None
+        assert boot.frames.hold
+        assert Counter(boot.frames.ended) == self.since_boot
 
     def teardown(self) -> None:
         if hasattr(self, "life"):

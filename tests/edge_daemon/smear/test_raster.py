@@ -7,7 +7,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from edge_daemon.smear.raster import Raster, columns_for, plan_raster
+from edge_daemon.smear.raster import (
+    Raster,
+    columns_for,
+    plan_raster,
+    with_drift,
+    with_jumps,
+)
 
 
 def raster(fields: int = 12, jitter_um: float = 0.0, backlash_um: float = 0.0) -> Raster:
@@ -56,3 +62,31 @@ def test_play_shows_only_in_rows_run_backwards() -> None:
     errors = [stop.true_um[0] - stop.reported_um[0] for stop in stops]
     assert errors[:columns] == pytest.approx([0.0] * columns)
     assert errors[columns : 2 * columns] == pytest.approx([0.5] * columns)
+
+
+@pytest.mark.parametrize("jumps", [1, 2, 3, 8, 500])
+def test_a_scan_that_jumps_makes_every_stop_once(jumps: int) -> None:
+    way = raster(60)
+    jumping = with_jumps(np.random.default_rng(4), way, jumps)
+    assert sorted(stop.reported_um for stop in jumping.stops) == sorted(
+        stop.reported_um for stop in way.stops
+    )
+
+
+@pytest.mark.parametrize("jumps", [1, 2, 3, 8])
+def test_a_scan_leaves_its_way_as_often_as_asked(jumps: int) -> None:
+    way = raster(60)
+    place = {stop: number for number, stop in enumerate(way.stops)}
+    jumping = with_jumps(np.random.default_rng(4), way, jumps)
+    left = sum(place[b] != place[a] + 1 for a, b in pairwise(jumping.stops))
+    assert left == jumps
+    assert with_jumps(np.random.default_rng(4), way, 0) == way
+
+
+def test_what_a_slide_creeps_by_adds_up_and_the_stage_does_not_know() -> None:
+    way = raster(400)
+    crept = with_drift(np.random.default_rng(4), way, 0.3)
+    off = np.array([np.subtract(stop.true_um, stop.reported_um) for stop in crept.stops])
+    assert [stop.reported_um for stop in crept.stops] == [stop.reported_um for stop in way.stops]
+    assert np.abs(np.diff(off, axis=0)).max() < 5 * 0.3
+    assert np.abs(off).max() > 5 * 0.3

@@ -27,6 +27,7 @@ from tests.edge_daemon.sources.events import Events, read_along
 from tests.edge_daemon.sources.fake_camera import FakeCamera
 from tests.edge_daemon.sources.plugged import UsbPort
 from tests.edge_daemon.sources.rtsp_camera import RtspCamera
+from tests.edge_daemon.sources.still_stream import WHOLE_EVERY
 from tests.edge_daemon.sources.test_live import settle
 
 
@@ -49,6 +50,13 @@ def tears(camera: FakeCamera) -> tuple[bool, np.ndarray]:
     return True, picture
 
 
+def is_not_filled(camera: FakeCamera) -> tuple[bool, np.ndarray]:
+    """The lower quarter is the green of a YUV buffer in which nothing has arrived."""
+    _, picture = plays(camera)
+    picture[360:] = (0, 135, 0)
+    return True, picture
+
+
 def camera() -> FakeCamera:
     pictures()
     return FakeCamera(plays, width=640, height=480, frame_interval_s=1 / 15)
@@ -60,7 +68,7 @@ _FAULTS: dict[str, fake.Moment | None] = {
     "frozen, new time stamps": fake.stands_still,
     "frozen, the same buffer": fake.repeats_the_buffer,
     "torn, every picture": tears,
-    "not filled, every picture": fake.is_not_filled,
+    "not filled, every picture": is_not_filled,
     "the driver fails": fake.crashes,
 }
 
@@ -134,13 +142,16 @@ def slow() -> tuple[float, float]:
     return events.when("slow") - began_s, events.when("steady") - returned_s
 
 
-def on_the_network(fault: str, away_s: float) -> tuple[float, float]:
+def on_the_network(fault: str, away_s: float, *, still: bool = False) -> tuple[float, float]:
+    """The same; ``still``: a still scene in MPEG-4, with a whole picture a second."""
     events, stop = Events(), threading.Event()
-    with RtspCamera() as first:
-        address = f"rtsp://127.0.0.1:{first.port}/live#frozen_after_s=1.5"
+    fps = WHOLE_EVERY if still else 60
+    with RtspCamera(still=still, fps=fps) as first:
+        address = f"rtsp://127.0.0.1:{first.port}/live"
         source = open_source(address, stop=stop, on_event=events)
         with source, read_along(source) as taken:
             settle(taken, 30)
+            assert events.kinds == ["opened"]
             began_s = time.monotonic()
             if fault == "gone":
                 first.go()
@@ -149,7 +160,7 @@ def on_the_network(fault: str, away_s: float) -> tuple[float, float]:
             events.wait_for("lost")
             time.sleep(max(0.0, began_s + away_s - time.monotonic()))
             returned_s = time.monotonic()
-            again = RtspCamera(port=first.port) if fault == "gone" else None
+            again = RtspCamera(port=first.port, still=still, fps=fps) if fault == "gone" else None
             if again is not None:
                 again.__enter__()
             else:
@@ -179,7 +190,12 @@ def main() -> None:
     _row("torn, one picture", trials, lambda _: torn_once())
     _row("slow, 2 instead of 10 a second", trials, lambda _: slow())
     for name, fault in (("silent", "stalls"), ("frozen", "freezes"), ("gone", "gone")):
-        _row(f"network camera {name}", trials, lambda away_s, f=fault: on_the_network(f, away_s))  # type: ignore[misc]
+        for still in (False, True):
+            _row(
+                f"network camera {name}{', still scene' * still}",
+                trials,
+                lambda away_s, f=fault, s=still: on_the_network(f, away_s, still=s),  # type: ignore[misc]
+            )
 
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ class UsbPort:
         settings: CameraSettings | None = None,
         stop: threading.Event | None = None,
         events: Events | None = None,
+        may_come_later: bool = False,
     ) -> CameraSource:
         return CameraSource(
             which,
@@ -69,6 +70,7 @@ class UsbPort:
             open_capture=self.open,
             stop=stop,
             on_event=events,
+            may_come_later=may_come_later,
         )
 
     def let_all_go(self) -> None:

@@ -1,4 +1,6 @@
-"""A network camera in a thread: RTSP 1.0 (RFC 2326) over TCP with JPEG in RTP (RFC 2435).
+"""A network camera in a thread: RTSP 1.0 (RFC 2326) over TCP.
+
+It sends JPEG in RTP (RFC 2435), or a still scene in MPEG-4 (RFC 6416).
 
 Only what a player asks for: OPTIONS, DESCRIBE, SETUP (interleaved), PLAY, TEARDOWN, and Basic
 authentication. The player is the real one: FFmpeg inside OpenCV. The camera can stall (the
@@ -19,23 +21,34 @@ import cv2
 import numpy as np
 from typing_extensions import Self
 
+from tests.edge_daemon.sources.still_stream import WHOLE_EVERY, groups
+
 WIDTH, HEIGHT = 160, 120
 _FPS = 60
 _RTP_CLOCK_HZ = 90_000
 _PAYLOAD_JPEG = 26
+_PAYLOAD_MPEG4 = 96
 _CHUNK = 1200
 _Q_TABLES_FOLLOW = 255
-_SDP = (
-    "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=a camera\r\nt=0 0\r\n"
-    f"m=video 0 RTP/AVP {_PAYLOAD_JPEG}\r\nc=IN IP4 0.0.0.0\r\n"
-    f"a=rtpmap:{_PAYLOAD_JPEG} JPEG/90000\r\na=framerate:{_FPS}\r\na=control:track0\r\n"
-)
 
 
 class RtspCamera:
-    """Serves one picture after another; ``with`` starts and ends it. It keeps its port."""
+    """Serves one picture after another; ``with`` starts and ends it. It keeps its port.
 
-    def __init__(self, user: str = "", password: str = "", port: int = 0) -> None:
+    ``still``: a still scene, strongly compressed (:mod:`tests.edge_daemon.sources.still_stream`).
+    """
+
+    def __init__(
+        self,
+        user: str = "",
+        password: str = "",
+        port: int = 0,
+        *,
+        still: bool = False,
+        fps: float = _FPS,
+    ) -> None:
+        self._coded = groups(WIDTH, HEIGHT) if still else None
+        self._fps = fps
         self._authorization = base64.b64encode(f"{user}:{password}".encode()).decode()
         self._asks = bool(user)
         self.stalls = threading.Event()
@@ -69,6 +82,11 @@ class RtspCamera:
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
             one.close()
+
+    @property
+    def players(self) -> int:
+        """How many have connected so far."""
+        return len(self._players)
 
     def _accept(self) -> None:
         while not self._ends.is_set():
@@ -107,7 +125,7 @@ class RtspCamera:
         elif method == "OPTIONS":
             more = "Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN\r\n"
         elif method == "DESCRIBE":
-            body = _SDP
+            body = self._description()
             more = f"Content-Base: {url}/\r\nContent-Type: application/sdp\r\n"
             more += f"Content-Length: {len(body)}\r\n"
         elif method == "SETUP":
@@ -121,23 +139,62 @@ class RtspCamera:
         sequence, started_s = 0, time.monotonic()
         jpeg = b""
         try:
-            while not self._ends.wait(1 / _FPS):
+            while not self._ends.wait(1 / self._fps):
                 if self.stalls.is_set():
                     continue
-                if not jpeg or not self.freezes.is_set():
-                    jpeg = self._next_jpeg()
                 stamp = int((time.monotonic() - started_s) * _RTP_CLOCK_HZ) & 0xFFFFFFFF
-                for packet in _packets(jpeg, sequence, stamp):
+                if self._coded is not None:
+                    packets = _mpeg4_packets(self._next_coded(self._coded), sequence, stamp)
+                else:
+                    if not jpeg or not self.freezes.is_set():
+                        jpeg = self._next_jpeg()
+                    packets = _packets(jpeg, sequence, stamp)
+                for packet in packets:
                     player.sendall(struct.pack(">cBH", b"$", 0, len(packet)) + packet)
                     sequence = (sequence + 1) & 0xFFFF
         except OSError:
             return
+
+    def _description(self) -> str:
+        payload, name = (
+            (_PAYLOAD_JPEG, "JPEG") if self._coded is None else (_PAYLOAD_MPEG4, "MP4V-ES")
+        )
+        return (
+            "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=a camera\r\nt=0 0\r\n"
+            f"m=video 0 RTP/AVP {payload}\r\nc=IN IP4 0.0.0.0\r\n"
+            f"a=rtpmap:{payload} {name}/90000\r\na=framerate:{self._fps:g}\r\na=control:track0\r\n"
+        )
+
+    def _next_coded(self, coded: tuple[tuple[bytes, ...], ...]) -> bytes:
+        group, place = divmod(self._count, WHOLE_EVERY)
+        self._count += 1
+        if place == 0 and self.freezes.is_set() and group:
+            self._count -= WHOLE_EVERY  # what was sent last, again
+            group -= 1
+        return coded[group % len(coded)][place]
 
     def _next_jpeg(self) -> bytes:
         self._count += 1
         noise = np.random.default_rng(self._count).integers(0, 60, (HEIGHT, WIDTH, 3))
         picture = (np.array([180, 160, 205]) - noise).astype(np.uint8)
         return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
+
+
+def _mpeg4_packets(coded: bytes, sequence: int, stamp: int) -> list[bytes]:
+    """RFC 6416: the bytes as they are, in as many packets as it takes."""
+    packets = []
+    for offset in range(0, len(coded), _CHUNK):
+        last = offset + _CHUNK >= len(coded)
+        header = struct.pack(
+            ">BBHII",
+            0x80,
+            (0x80 if last else 0) | _PAYLOAD_MPEG4,
+            (sequence + len(packets)) & 0xFFFF,
+            stamp,
+            0x1234,
+        )
+        packets.append(header + coded[offset : offset + _CHUNK])
+    return packets
 
 
 def _packets(jpeg: bytes, sequence: int, stamp: int) -> list[bytes]:

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_daemon.errors import SourceError
+from edge_daemon.errors import AbsentSourceError, SourceError
+from edge_daemon.sources import live
 from edge_daemon.sources.base import Captured, Frame, LiveSource, UnreadableFrame
-from edge_daemon.sources.camera import CameraSettings
+from edge_daemon.sources.camera import CameraSettings, CameraSource
 from edge_daemon.sources.pace import Pace
 from tests.edge_daemon.sources import fake_camera as fake
 from tests.edge_daemon.sources.contract import MakeSource, SourceContract
@@ -131,6 +132,28 @@ def test_every_way_to_lose_a_camera_is_one_line_and_its_return_another(
     assert isinstance(taken[-1], Frame)
 
 
+def test_a_bad_picture_gives_a_camera_that_hangs_no_more_time(
+    port: UsbPort, events: Events, stop: threading.Event
+) -> None:
+    """It is lost so long after its last good picture, not after its last one."""
+
+    def is_late_and_not_filled(camera: FakeCamera) -> tuple[bool, object]:
+        camera.released.wait(0.1)
+        return fake.is_not_filled(camera)
+
+    camera = port.plug()
+    with (
+        port.source(settings=QUICK, stop=stop, events=events) as source,
+        read_along(source) as taken,
+    ):
+        settle(taken)
+        camera.script = (*(fake.lives,) * (camera.reads + 2), is_late_and_not_filled)
+        camera.afterwards = fake.blocks
+        line = events.wait_for("lost").line
+        stop.set()
+    assert "no good picture for 0.3 s (the lower part was not filled (torn)" in line
+
+
 def test_an_unplugged_camera_is_called_unplugged(
     port: UsbPort, events: Events, stop: threading.Event
 ) -> None:
@@ -147,6 +170,23 @@ def test_an_unplugged_camera_is_called_unplugged(
         "camera://serial/A1: the camera was unplugged: check its cable and power, it is opened "
         "again as soon as it can be"
     )
+
+
+def test_a_driver_that_hangs_on_a_camera_that_is_gone_is_not_waited_for(
+    port: UsbPort, events: Events, stop: threading.Event
+) -> None:
+    """Nor is one that was opened again just before the plug was pulled."""
+    patient = QUICK.model_copy(update={"frame_timeout_s": 60.0, "first_frame_timeout_s": 60.0})
+    camera = port.plug()
+    with (
+        port.source(settings=patient, stop=stop, events=events) as source,
+        read_along(source) as taken,
+    ):
+        settle(taken)
+        goes(camera, fake.blocks)
+        (port.devices.dev / "video0").unlink()
+        assert "the camera was unplugged" in events.wait_for("lost").line
+        stop.set()
 
 
 def test_it_is_found_again_by_its_serial_number_under_whatever_name(
@@ -305,6 +345,131 @@ def test_a_camera_that_is_absent_at_the_start_is_refused_and_nothing_else_opened
     with pytest.raises(SourceError, match="'A1': it is not connected"), port.source(settings=QUICK):
         pass
     assert port.opened == []
+
+
+class TestAbsentAtTheStart:
+    """Who runs unattended waits for a camera; for what can never come, nobody does."""
+
+    @pytest.fixture
+    def waited_for(
+        self, port: UsbPort, events: Events, stop: threading.Event
+    ) -> Callable[..., LiveSource]:
+        def source(which: str = "serial/A1", settings: CameraSettings = QUICK) -> LiveSource:
+            return port.source(which, settings, stop, events, may_come_later=True)
+
+        return source
+
+    def test_it_is_waited_for_and_read_once_it_is_there(
+        self,
+        port: UsbPort,
+        events: Events,
+        stop: threading.Event,
+        waited_for: Callable[..., LiveSource],
+    ) -> None:
+        port.plug(serial="B2", node="video0")  # another one never takes its place
+        with waited_for() as source, read_along(source) as taken:
+            line = events.wait_for("lost").line
+            assert source.trouble == line
+            assert line.startswith(
+                "camera://serial/A1: it is not there yet (camera with serial number 'A1': it is "
+                "not connected: "
+            )
+            assert line.endswith(": it is opened as soon as it is")
+            assert taken == []
+            port.plug(node="video1")
+            assert "the camera is back after" in events.wait_for("back").line
+            settle(taken)
+            assert source.trouble is None
+            assert isinstance(source, LiveSource)
+            stop.set()
+        assert events.kinds == ["lost", "back"]
+        assert set(port.opened) == {"video1"}
+        assert [captured.index for captured in taken] == list(range(len(taken)))
+        assert all(isinstance(captured, Frame) for captured in taken)
+
+    def test_one_that_is_lost_after_that_is_lost_as_any_other(
+        self,
+        port: UsbPort,
+        events: Events,
+        stop: threading.Event,
+        waited_for: Callable[..., LiveSource],
+    ) -> None:
+        with waited_for() as source, read_along(source) as taken:
+            events.wait_for("lost")
+            port.plug()
+            events.wait_for("back")
+            settle(taken)
+            port.unplug()
+            assert "the camera was unplugged" in events.wait_for("lost", 2).line
+            port.plug()
+            events.wait_for("back", 2)
+            stop.set()
+        assert len(losses(taken)) == 1
+
+    @pytest.mark.parametrize(
+        ("which", "told"),
+        [("video0", "not an index, a path"), ("serial/A1", "no setting for gain")],
+    )
+    def test_what_can_never_come_is_refused_at_once(
+        self, port: UsbPort, waited_for: Callable[..., LiveSource], which: str, told: str
+    ) -> None:
+        port.plug()
+        settings = QUICK.model_copy(update={"gain": 2.0})
+        with pytest.raises(SourceError, match=told), waited_for(which, settings):
+            pass
+
+    def test_one_that_comes_and_is_not_as_asked_ends_the_wait(
+        self,
+        port: UsbPort,
+        events: Events,
+        waited_for: Callable[..., LiveSource],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Not at once: Linux gives a camera its permissions a moment after it has appeared."""
+        monkeypatch.setattr(live, "_REFUSED_FOR_S", 0.2)
+        settings = QUICK.model_copy(update={"gain": 2.0})
+        with waited_for("serial/A1", settings) as source:
+            events.wait_for("lost")
+            port.plug()
+            with pytest.raises(SourceError, match="the camera has no setting for gain"):
+                list(source)
+        assert port.opened.count("video0") >= 2
+
+    def test_one_that_hangs_when_it_is_opened_is_absent_too(
+        self, port: UsbPort, events: Events, stop: threading.Event
+    ) -> None:
+        hangs = threading.Event()
+        opened: list[str] = []
+
+        def opening(node: str) -> FakeCamera:
+            opened.append(node)
+            if len(opened) < 3:
+                hangs.wait()
+            return port.open(node)
+
+        port.plug()
+        source = CameraSource(
+            "0",
+            QUICK.model_copy(update={"open_timeout_s": 0.1}),
+            devices=port.devices,
+            open_capture=opening,
+            stop=stop,
+            on_event=events,
+            may_come_later=True,
+        )
+        with source, read_along(source) as taken:
+            assert "it did not open within 0.1 s" in events.wait_for("lost").line
+            events.wait_for("back")
+            settle(taken)
+            stop.set()
+            hangs.set()
+
+    def test_with_reopen_off_nothing_is_waited_for(
+        self, waited_for: Callable[..., LiveSource]
+    ) -> None:
+        settings = QUICK.model_copy(update={"reopen": False})
+        with pytest.raises(AbsentSourceError, match="it is not connected"):
+            waited_for(settings=settings).__enter__()
 
 
 def test_a_slow_camera_is_told_once_and_goes_on(

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import islice
+from itertools import islice, pairwise
 
+import cv2
+import numpy as np
 import pytest
 
 from edge_daemon.errors import SourceError
 from edge_daemon.sources.base import Frame, Source
 from edge_daemon.sources.open import open_source
-from edge_daemon.sources.rtsp import without_secrets
+from edge_daemon.sources.rtsp import is_predicted, without_secrets
+from tests.edge_daemon.sources import fake_camera as fake
 from tests.edge_daemon.sources.contract import MakeSource, SourceContract
-from tests.edge_daemon.sources.events import Events, read_along
+from tests.edge_daemon.sources.events import PATIENCE_S, Events, read_along
+from tests.edge_daemon.sources.fake_camera import FakeCamera
 from tests.edge_daemon.sources.rtsp_camera import HEIGHT, WIDTH, RtspCamera
+from tests.edge_daemon.sources.still_stream import WHOLE_EVERY
 from tests.edge_daemon.sources.test_live import settle
 
 QUICK = "open_timeout_s=20&reopen_min_s=0.05&reopen_max_s=0.2"
@@ -83,6 +89,103 @@ def test_a_camera_that_is_lost_is_told_and_found_again(fault: str, words: str) -
                 settle(taken)
                 stop.set()
     assert events.kinds == ["opened", "lost", "back"]
+
+
+class TestAStillSceneStronglyCompressed:
+    """Twelve pictures that are equal to the byte, twice a second, and the camera lives."""
+
+    SETTINGS = f"{QUICK}&frame_timeout_s=5&frozen_after_s=0.3"
+
+    def test_it_is_not_called_frozen_nor_torn(self) -> None:
+        events, stop = Events(), threading.Event()
+        with RtspCamera(still=True, fps=24) as camera:
+            source = open_source(
+                f"rtsp://127.0.0.1:{camera.port}/live#{self.SETTINGS}&back_pressure=every_frame",
+                stop=stop,
+                on_event=events,
+            )
+            with source, read_along(source) as taken:
+                settle(taken, 5 * WHOLE_EVERY)
+                stop.set()
+        assert events.kinds == ["opened"]
+        frames = [captured.pixels for captured in taken if isinstance(captured, Frame)]
+        assert len(frames) == len(taken)
+        equal = [np.array_equal(one, other) for one, other in pairwise(frames)]
+        assert sum(equal) > len(equal) / 2  # or the test would say nothing
+
+    def test_when_it_falls_silent_what_the_decoder_kept_back_is_no_sign_of_life(self) -> None:
+        events, stop = Events(), threading.Event()
+        with RtspCamera(still=True, fps=24) as camera:
+            address = f"rtsp://127.0.0.1:{camera.port}/live#{QUICK}&frame_timeout_s=1"
+            source = open_source(address, stop=stop, on_event=events)
+            with source, read_along(source) as taken:
+                settle(taken, 2 * WHOLE_EVERY)
+                camera.stalls.set()
+                assert "no frame for 1 s" in events.wait_for("lost").line
+                stop.set()
+        at = [captured.captured_at for captured in taken if isinstance(captured, Frame)]
+        assert max((later - one).total_seconds() for one, later in pairwise(at)) < 1
+
+    def test_it_is_told_when_it_is_and_believed_when_it_has_shown_another(self) -> None:
+        events, stop = Events(), threading.Event()
+        with RtspCamera(still=True, fps=24) as camera:
+            source = open_source(
+                f"rtsp://127.0.0.1:{camera.port}/live#{self.SETTINGS}", stop=stop, on_event=events
+            )
+            with source, read_along(source) as taken:
+                settle(taken)
+                camera.freezes.set()
+                assert "the camera has shown the same picture for" in events.wait_for("lost").line
+                frames = len(taken)
+                until_s = time.monotonic() + PATIENCE_S
+                while camera.players < 4 and time.monotonic() < until_s:
+                    time.sleep(0.01)
+                assert camera.players >= 4  # opened again, and frozen still
+                assert events.kinds == ["opened", "lost"]
+                assert len(taken) <= frames + 1  # the frame of the loss
+                camera.freezes.clear()
+                events.wait_for("back")
+                settle(taken)
+                stop.set()
+        assert events.kinds == ["opened", "lost", "back"]
+
+
+def test_a_camera_that_is_switched_on_later_is_waited_for() -> None:
+    events, stop = Events(), threading.Event()
+    with RtspCamera() as gone:
+        port = gone.port
+    source = open_source(
+        f"rtsp://127.0.0.1:{port}/live#{QUICK}", stop=stop, on_event=events, may_come_later=True
+    )
+    with source, read_along(source) as taken:
+        line = events.wait_for("lost").line
+        assert f"rtsp://127.0.0.1:{port}/live: it is not there yet (the camera does not" in line
+        with RtspCamera(port=port):
+            events.wait_for("back")
+            settle(taken)
+            stop.set()
+    assert events.kinds == ["lost", "back"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "predicted"),
+    [
+        ("I", "h264", False),
+        ("P", "h264", True),
+        ("B", "hevc", True),
+        ("\0", "h264", True),  # an older OpenCV does not tell: nothing is taken for evidence
+        ("?", "MJPG", False),
+    ],
+)
+def test_what_was_predicted_is_told_by_the_type_of_the_picture(
+    kind: str, code: str, predicted: bool
+) -> None:
+    capture = FakeCamera(fake.lives)
+    capture.properties = {
+        cv2.CAP_PROP_FRAME_TYPE: ord(kind),
+        cv2.CAP_PROP_FOURCC: cv2.VideoWriter.fourcc(*code),
+    }
+    assert is_predicted(capture) is predicted
 
 
 def test_nobody_is_told_the_password(camera: RtspCamera, caplog: pytest.LogCaptureFixture) -> None:

@@ -49,6 +49,17 @@ def test_a_stripe_left_over_at_the_top() -> None:
     assert look(still[0], np.concatenate((still[0][:60], still[1][60:])))[1] is not None
 
 
+def test_what_an_encoder_did_not_send_anew_is_no_fault() -> None:
+    """Of a compressed stream a part may be equal to the picture before; of a whole one, none."""
+    still = [scene(noise=index) for index in range(2)]
+    half = np.concatenate((still[1][:150], still[0][150:]))
+    watch = TornWatch()
+    told = [watch.look(one, row_prints(one), True) for one in (still[0], half)]
+    assert told == [None, None]
+    whole = np.concatenate((scene(noise=2)[:150], still[0][150:]))
+    assert "left over" in str(watch.look(whole, row_prints(whole)))
+
+
 def test_what_is_equal_as_a_whole_is_frozen_and_not_torn() -> None:
     assert look(scene(), scene()) == [None, None]
 

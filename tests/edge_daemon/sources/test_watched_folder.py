@@ -35,11 +35,22 @@ def folder(tmp_path: Path) -> Path:
 class Watching:
     """A watched folder that is read in another thread."""
 
-    def __init__(self, folder: Path, settings: WatchSettings = QUICK, scan: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: WatchSettings = QUICK,
+        scan: bool = False,
+        may_come_later: bool = False,
+    ) -> None:
         self.events = Events()
         self._stop = threading.Event()
         self.source = WatchedFolder(
-            folder, settings, scan=scan, stop=self._stop, on_event=self.events
+            folder,
+            settings,
+            scan=scan,
+            stop=self._stop,
+            on_event=self.events,
+            may_come_later=may_come_later,
         )
         self.taken: list[Frame | UnreadableFrame] = []
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -197,6 +208,26 @@ def test_a_folder_that_goes_away_is_told_once_and_watched_again(folder: Path) ->
         watching.events.wait_for("back")
         written(folder / "b.png", speckled(2))
         assert watching.names(2) == ["a.png", "b.png"]
+    assert watching.events.kinds == ["lost", "back"]
+
+
+@pytest.mark.parametrize("existing", [True, False])
+def test_a_folder_that_comes_later_is_waited_for(tmp_path: Path, existing: bool) -> None:
+    """A share that is mounted after the daemon has started, with what lies there or without."""
+    folder, hidden = tmp_path / "share", tmp_path / "not-mounted"
+    hidden.mkdir()
+    written(hidden / "old.png", speckled(1))
+    settings = QUICK.model_copy(update={"existing": existing})
+    with Watching(folder, settings, may_come_later=True) as watching:
+        lost = watching.events.wait_for("lost")
+        assert "the folder cannot be listed (No such file or directory): create it" in lost.line
+        assert watching.source.trouble == lost.line
+        hidden.rename(folder)
+        watching.events.wait_for("back")
+        written(folder / "new.png", speckled(2))
+        names = ["old.png", "new.png"] if existing else ["new.png"]
+        assert watching.names(len(names)) == names
+        assert watching.source.trouble is None
     assert watching.events.kinds == ["lost", "back"]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from edge_daemon.contract.roles import DetectorRole
+from edge_daemon.vision import detect
+from edge_daemon.vision.boxes import touching
 from edge_daemon.vision.detect import Detections, decode, letterbox, suppress
 
 ROLE = DetectorRole(
@@ -291,3 +295,42 @@ def test_a_nucleus_beside_its_own_cell_is_no_second_cell() -> None:
     assert sorted(found.kinds.tolist()) == [0, 0, 1, 1]
     white = found.boxes[found.kinds == 0]
     assert ((white[:, 2] - white[:, 0]) > 20).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_crowd_is_suppressed_as_few_are(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neighbours only, or OpenCV's each with each: the same boxes stay, in the same order."""
+    rng = np.random.default_rng(seed)
+    corner, sides = rng.uniform(0, 300, (400, 2)), rng.uniform(5, 50, (400, 2))
+    boxes = np.concatenate([corner, corner + sides], axis=1).astype(np.float32)
+    scores = np.round(rng.uniform(0, 1, 400), 2).astype(np.float32)  # with many that are equal
+    kinds = rng.integers(0, 3, 400).astype(np.int8)
+    crowd = detect.suppress(boxes, scores, kinds, 0.4)
+    monkeypatch.setattr(detect, "_CROWD", 1_000)
+    assert np.array_equal(crowd, detect.suppress(boxes, scores, kinds, 0.4))
+    assert 20 < len(crowd) < 380
+
+
+def test_all_guesses_of_a_detector_are_suppressed_in_time() -> None:
+    """At a threshold near nothing there are thousands, some as large as the frame."""
+    rng = np.random.default_rng(0)
+    corner, sides = rng.uniform(0, 600, (6_000, 2)), rng.uniform(5, 60, (6_000, 2))
+    sides[:200] *= 8
+    boxes = np.concatenate([corner, corner + sides], axis=1).astype(np.float32)
+    scores = rng.uniform(0, 1, len(boxes)).astype(np.float32)
+    started = time.thread_time()
+    detect.suppress(boxes, scores, np.zeros(len(boxes), np.int8), 0.5)
+    assert time.thread_time() - started < 2  # 0.2 s; all pairs took seven
+
+
+def test_boxes_that_touch_are_found_among_all_pairs() -> None:
+    rng = np.random.default_rng(0)
+    a, b = (
+        np.concatenate([c, c + rng.uniform(0, 60, c.shape)], axis=1)
+        for c in rng.uniform(-200, 200, (2, 80, 2))
+    )
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    wanted = np.nonzero((low < high).all(axis=-1))
+    assert len(wanted[0]) > 50
+    assert all(np.array_equal(x, y) for x, y in zip(touching(a, b), wanted, strict=True))

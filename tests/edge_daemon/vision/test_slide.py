@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, TypeAdapter, ValidationError
 
+from edge_daemon.contract.envelope import Reason
 from edge_daemon.contract.findings import FrameCounts
-from edge_daemon.contract.messages import Reason
 from edge_daemon.vision.slide import (
     SlideThresholds,
     blast_fraction,

@@ -11,8 +11,14 @@ from types import FrameType
 
 @contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; a second signal ends the process as usual."""
+    """An event that SIGINT and SIGTERM set; a second signal ends the process as usual.
+
+    Outside of the main thread, where Python lets nobody hear signals, nobody sets it.
+    """
     stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
     stopping = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.getsignal(number) for number in stopping}
 

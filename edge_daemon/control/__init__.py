@@ -1,0 +1,1 @@
+"""Known cells screened again: does this device still see what it saw?"""

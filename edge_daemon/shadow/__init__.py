@@ -1,0 +1,1 @@
+"""A candidate bundle looks at the frames that the active one screens, and changes no result."""

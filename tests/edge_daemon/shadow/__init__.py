@@ -1,0 +1,1 @@
+"""Tests of a candidate bundle that looks on."""
