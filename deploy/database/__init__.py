@@ -1,0 +1,1 @@
+"""How a database of the central side is opened: SQLite in a file, or PostgreSQL."""

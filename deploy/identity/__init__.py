@@ -1,0 +1,1 @@
+"""Who a device is: a private certificate authority, and one certificate for each identity."""

@@ -1,0 +1,1 @@
+"""What a daemon and a bundle are made of, and under which licences."""

@@ -1,0 +1,1 @@
+"""The repository of updates: who may sign what, what is offered, and how it is published."""

@@ -1,0 +1,1 @@
+"""The broker that it writes, and what that refuses."""

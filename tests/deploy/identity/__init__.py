@@ -1,0 +1,1 @@
+"""The laboratory's own authority, and who is enrolled with it."""

@@ -1,0 +1,1 @@
+"""The registry: what devices say, kept and compared with what is desired."""

@@ -1,0 +1,1 @@
+"""Bills of materials, and where they come from."""
