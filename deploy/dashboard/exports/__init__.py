@@ -1,0 +1,1 @@
+"""What leaves the dashboard: tables, a report, FHIR, a labelled data set."""

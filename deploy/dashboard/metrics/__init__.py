@@ -1,0 +1,1 @@
+"""Figures for Prometheus: of the ingest, the devices and alerts, and of the application itself."""

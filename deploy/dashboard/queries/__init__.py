@@ -1,0 +1,1 @@
+"""What the pages ask: functions over a connection that return frozen values, and change nothing."""
