@@ -1,7 +1,7 @@
 # Everything a newcomer or CI calls. Each target does its own set-up, on a machine with nothing but
 # Python and make; what is already in place is not done again.
 #
-#   make demo      a simulated slide, live over MQTT
+#   make demo      three simulated microscopes, live on the central dashboard
 #   make test      what CI runs
 #
 # PYTHON names the interpreter that .venv is made from; LEUKO_DATA the folder of real data.
@@ -12,6 +12,9 @@ BIN    := $(VENV)/bin
 PACKAGES := edge_daemon trainer exporter deploy tests
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# Tests start the daemon hundreds of times; without bytecode each start compiles 400 modules.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Hospital networks often inspect TLS: trust what the machine trusts, where it says so.
 ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
@@ -41,19 +44,22 @@ help: ## list these targets
 	| awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 
 .PHONY: demo
-demo: $(VENV)/.daemon ## run the daemon on a simulated slide and watch it over MQTT (no torch)
-	@$(BIN)/leuko-edge demo
+demo: $(VENV)/.central ## three simulated microscopes and the central dashboard on them (no torch)
+	@$(BIN)/leuko-deploy dashboard demo
 
 # Processes of the tests; a file stays in one of them.
 JOBS ?= 2
 .PHONY: test
-test: lint types imports mosquitto chromium strace systemd ## check everything, as CI does
+test: lint types imports audit mosquitto postgresql sshd chromium strace systemd ## check everything, as CI does
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
+# Where a figure is wanted the length is that figure; elsewhere SOAK times as often as in CI.
+# SOAK_ONLY names files or tests, one row of docs/results.md at a time.
 SOAK ?= 100
+SOAK_ONLY ?=
 .PHONY: soak
-soak: $(VENV)/.dev mosquitto strace ## the tests that repeat themselves, SOAK times as often as in CI
-	@LEUKO_SOAK=$(SOAK) $(BIN)/python -m pytest -m soak
+soak: $(VENV)/.dev mosquitto strace ## the tests that repeat themselves, at full length (hours)
+	@LEUKO_SOAK=$(SOAK) $(BIN)/python -m pytest -m soak -s $(SOAK_ONLY)
 
 .PHONY: lint
 lint: $(VENV)/.dev ## style, and syntax that Python 3.10 knows
@@ -71,9 +77,13 @@ types: $(VENV)/.dev ## mypy, strict for the device
 imports: $(VENV)/.dev ## who may know whom
 	@$(BIN)/lint-imports --cache-dir $(VENV)/.import_linter_cache
 
+.PHONY: audit
+audit: $(VENV)/.dev ## known vulnerabilities of what is pinned, where PyPI can be asked
+	@$(BIN)/python -m tests.house.audit
+
 # A run that was interrupted goes on where it stood. Set BUNDLE_VERSION for another bundle.
 BUNDLE_NAME    ?= leukoedge
-BUNDLE_VERSION ?= 0.6.0
+BUNDLE_VERSION ?= 0.7.0
 LEUKO_DATA     ?= ../shared/data
 RUNS           ?= runs
 .PHONY: bundle
@@ -107,6 +117,19 @@ mosquitto:
 	@PATH="$$PATH:/usr/sbin"; command -v mosquitto >/dev/null \
 	|| { $(call debian,mosquitto,tests with a real broker); } \
 	|| echo "the tests that need Mosquitto will be skipped" >&2
+
+# Debian puts PostgreSQL's programs where no PATH looks.
+.PHONY: postgresql
+postgresql:
+	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 \
+	|| { $(call debian,postgresql,tests with a real PostgreSQL); } \
+	|| echo "the tests that need PostgreSQL will be skipped" >&2
+
+.PHONY: sshd
+sshd:
+	@PATH="$$PATH:/usr/sbin"; command -v sshd >/dev/null \
+	|| { $(call debian,openssh-server,tests that reach devices over SSH); } \
+	|| echo "the tests that need sshd will be skipped" >&2
 
 .PHONY: strace
 strace:
@@ -144,6 +167,13 @@ $(VENV)/.daemon: $(VENV)/.bootstrap requirements/daemon.txt requirements/headles
 	@$(project)
 	@touch $@
 
+# A venv with everything has the dashboard as well; pins are the same.
+$(VENV)/.central: $(VENV)/.bootstrap requirements/central.txt requirements/headless.txt pyproject.toml
+	@echo "installing the daemon and the dashboard into $(VENV)"
+	@$(call install,requirements/central.txt)
+	@$(project)
+	@touch $@
+
 $(VENV)/.dev: $(VENV)/.bootstrap requirements/dev.txt requirements/headless.txt pyproject.toml
 	@echo "installing everything into $(VENV); torch alone takes 5 GB"
 	@$(call install,requirements/dev.txt)
@@ -170,4 +200,5 @@ lock: $(VENV)/.bootstrap ## pin the newest allowed versions into requirements/
 	$(COMPILE) requirements/bootstrap.in -o requirements/bootstrap.txt
 	$(COMPILE) --extra demo pyproject.toml -o requirements/daemon.txt
 	$(COMPILE) --no-deps -c requirements/daemon.txt requirements/headless.in -o requirements/headless.txt
-	$(COMPILE) --extra dev -c requirements/daemon.txt pyproject.toml -o requirements/dev.txt
+	$(COMPILE) --extra demo --extra dashboard -c requirements/daemon.txt pyproject.toml -o requirements/central.txt
+	$(COMPILE) --extra dev -c requirements/daemon.txt -c requirements/central.txt pyproject.toml -o requirements/dev.txt

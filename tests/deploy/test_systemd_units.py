@@ -8,13 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from edge_daemon.commands.ask import INSTALLED_SOCKET, socket_of
 from edge_daemon.config import load_config
 from edge_daemon.engines.folder import CACHE_VARIABLE
 from edge_daemon.errors import BundleError, ConfigError
 from tests.house.checkout import REPOSITORY
 
 UNITS = REPOSITORY / "deploy" / "systemd"
-NAMES = ("leuko-edge.service", "leuko-edge-failed.service")
+NAMES = (
+    "leuko-edge.service",
+    "leuko-edge-failed.service",
+    "leuko-edge-update.service",
+    "leuko-edge-restart.service",
+)
+WATCHES = "leuko-edge-restart.path"
+PROGRAM = "/opt/leukoedge/current/bin/leuko-edge"
 EXPOSURE_IN_TENTHS = 20
 
 
@@ -30,8 +38,8 @@ def settings(name: str) -> dict[str, list[str]]:
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
     """The units as they would be where the program they start is there."""
-    for name in NAMES:
-        text = (UNITS / name).read_text().replace("/opt/leukoedge/bin/leuko-edge", "/bin/true")
+    for name in (*NAMES, WATCHES):
+        text = (UNITS / name).read_text().replace(PROGRAM, "/bin/true")
         (tmp_path / name).write_text(text)
     return tmp_path
 
@@ -52,7 +60,7 @@ def test_a_unit_is_exposed_to_2_0_at_most(systemd_analyze, name):
 
 def test_systemd_has_nothing_to_complain_of(systemd_analyze, installed):
     judged = subprocess.run(
-        [systemd_analyze, "verify", *(installed / name for name in NAMES)],
+        [systemd_analyze, "verify", *(installed / name for name in (*NAMES, WATCHES))],
         check=False,
         capture_output=True,
         text=True,
@@ -78,7 +86,10 @@ def test_the_daemon_may_write_its_two_folders_and_is_configured_for_them():
     assert "ReadWritePaths" not in unit
     assert unit["StateDirectory"] == unit["CacheDirectory"] == ["leuko-edge"]
     config = load_config(UNITS / "microscope.toml")
-    assert config.outbox.path == Path("/var/lib/leuko-edge/outbox.db")
+    folder = Path("/var/lib/leuko-edge")
+    assert config.outbox.path == folder / "outbox.db"
+    assert config.models.store == folder / "bundles"
+    assert config.update.state == folder / "update"
     assert config.http.enabled
     assert config.http.is_loopback
     assert f"{CACHE_VARIABLE}=%C/leuko-edge/engines" in unit["Environment"]
@@ -94,3 +105,26 @@ def test_cameras_and_gpus_are_within_reach_and_other_devices_are_not(device):
     assert f"{device} rw" in unit["DeviceAllow"]
     assert unit["SupplementaryGroups"] == ["video render"]
     assert "MemoryDenyWriteExecute" not in unit  # networks are compiled into memory
+
+
+def test_the_operators_socket_lies_where_the_group_may_enter_and_the_command_line_asks():
+    unit = settings("leuko-edge.service")
+    assert unit["RuntimeDirectory"] == ["leuko-edge"]
+    assert unit["RuntimeDirectoryMode"] == ["0750"]
+    config = load_config(UNITS / "microscope.toml")
+    assert config.local.enabled
+    assert config.local_socket == socket_of(None, None) == INSTALLED_SOCKET
+    assert INSTALLED_SOCKET.parent == Path("/run") / unit["RuntimeDirectory"][0]
+
+
+def test_only_the_updater_may_write_the_daemons_versions_and_it_asks_for_a_restart_by_a_file():
+    config = load_config(UNITS / "microscope.toml").update
+    assert config.versions is not None
+    assert Path(PROGRAM).is_relative_to(config.versions)
+    assert settings("leuko-edge-update.service")["ReadWritePaths"] == [f"-{config.versions}"]
+    for name in NAMES[:3]:
+        assert settings(name)["ExecStart"][0].startswith(f"{PROGRAM} ")
+        assert settings(name)["User"] == ["leuko-edge"]
+    (watched,) = settings(WATCHES)["PathChanged"]
+    assert config.restart == ("touch", watched)
+    assert Path(watched).is_relative_to(config.state)

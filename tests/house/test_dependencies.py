@@ -21,10 +21,11 @@ ROOMS = {"edge_daemon", "trainer", "exporter", "deploy", "tests"}
 
 # Which optional groups of pyproject.toml each room may count on, beside the base.
 EXTRAS = {
-    "edge_daemon": ["demo", "jetson", "genicam"],
+    "edge_daemon": ["demo", "jetson", "genicam", "update"],
     "trainer": ["train"],
     "exporter": ["train", "export", "sign"],
-    "tests": ["demo", "train", "export", "sign", "dev"],
+    "deploy": ["update", "deploy", "ansible", "dashboard"],
+    "tests": ["demo", "train", "export", "sign", "update", "deploy", "dashboard", "dev"],
 }
 
 # Another build of a declared package.

@@ -65,6 +65,14 @@ def test_development_runs_the_versions_that_the_device_runs() -> None:
     assert {name: development.get(name) for name in device} == device
 
 
+def test_the_central_side_runs_the_versions_of_both_and_no_torch() -> None:
+    device, central, development = (pins(f"{name}.txt") for name in ("daemon", "central", "dev"))
+
+    assert {name: central.get(name) for name in device} == device
+    assert {name: development.get(name) for name in central} == central
+    assert not {"torch", "torchvision", "onnx", "scikit-learn"} & set(central)
+
+
 def test_both_builds_of_opencv_are_one_release() -> None:
     windowless = pins("headless.txt")["opencv-python-headless"]
 
