@@ -17,8 +17,9 @@ async function again(part) {
   }
   delete part.dataset.late;
   const answer = await fetch(part.dataset.part, { headers: { Accept: "text/html", ...BACKGROUND } });
+  const text = await answer.text(); // nothing is awaited after this: somebody may type meanwhile
   if (!answer.ok || answer.redirected || busy(part)) return;
-  const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const parsed = new DOMParser().parseFromString(text, "text/html");
   const focused = part.contains(document.activeElement) ? document.activeElement : null;
   const region = focused?.getAttribute("aria-labelledby");
   const opened = [...part.querySelectorAll("details")].map((one) => one.open);

@@ -23,10 +23,11 @@ live("/events", async () => {
   const address = new URL(location.href);
   address.searchParams.set("part", "true");
   const answer = await fetch(address, { headers: { Accept: "text/html", ...BACKGROUND } });
+  const text = await answer.text(); // nothing is awaited after this: a key may move the focus meanwhile
   if (!answer.ok || answer.redirected) return;
+  const parsed = new DOMParser().parseFromString(`<table><tbody>${text}</tbody></table>`, "text/html");
   const before = new Map([...rows.rows].map((row) => [row.dataset.slide, row.textContent]));
   const focused = document.activeElement?.id;
-  const parsed = new DOMParser().parseFromString(`<table><tbody>${await answer.text()}</tbody></table>`, "text/html");
   rows.replaceChildren(...parsed.querySelector("tbody").children);
   for (const row of rows.rows) {
     const was = before.get(row.dataset.slide);

@@ -37,7 +37,7 @@ class SignIn:
             page.fill("#name", name)
             page.fill("#password", PASSWORD)
             page.keyboard.press("Enter")
-            page.wait_for_selector("nav")
+            page.wait_for_selector('#live[data-state="on"]')  # before that, no key does anything
         return page
 
     def foreign(self) -> set[str]:
