@@ -80,6 +80,13 @@ def newest_health(connection: Connection, number: int) -> tuple[datetime, dict[s
     return found.health_at, json.loads(unpacked(found.health))
 
 
+def newest_updates(connection: Connection, number: int) -> dict[str, Any] | None:
+    """What its updater said last, as ``standing`` of `leukoedge.update/1`; None: it has not."""
+    found = connection.scalar(select(devices.c.updates).where(devices.c.id == number))
+    standing = None if found is None else json.loads(unpacked(found)).get("standing")
+    return standing if isinstance(standing, dict) else None
+
+
 def health_since(
     connection: Connection, number: int, since: datetime, most: int = 1500
 ) -> tuple[HealthPoint, ...]:

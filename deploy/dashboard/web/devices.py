@@ -139,6 +139,7 @@ def _values_of(connection: Connection, row: DeviceRow, now: datetime, hours: int
         "stages": _stages({} if newest is None else newest[1]),
         "sparks": sparks(points, since, now),
         "dropped": dropped_since(points),
+        "updates": _updates(device_queries.newest_updates(connection, row.id)),
         "span": SPANS[hours],
         "spans": SPANS,
         "hours": hours,
@@ -174,6 +175,29 @@ def _stages(health: dict[str, Any]) -> list[Stage]:
     longest = max((one[2] for one in found), default=0.0) or 1.0
     found.sort(key=lambda one: one[0] == "total")
     return [Stage(*one, round(100 * one[2] / longest, 1)) for one in found]
+
+
+@dataclass(frozen=True)
+class Ordered:
+    """How an order of one part, models or daemon, stands on the device."""
+
+    part: str
+    desired: str | None
+    runs: str | None
+    step: str | None
+    waits_for: str | None
+    refused: str | None
+
+
+def _updates(standing: dict[str, Any] | None) -> list[Ordered]:
+    """Of an updater of then, so with care; parts that nothing was ever ordered of are left out."""
+    fields = ("desired", "runs", "step", "waits_for", "refused")
+    parts = {"Models": standing, "Daemon": (standing or {}).get("daemon")}
+    return [
+        Ordered(part, *(one.get(name) for name in fields))
+        for part, one in parts.items()
+        if isinstance(one, dict) and one.get("order") is not None
+    ]
 
 
 def _counts(every: tuple[DeviceRow, ...]) -> list[Count]:

@@ -53,6 +53,26 @@ COMPLETIONS: Mapping[str, str] = {
     "device_lost": "the accelerator failed",
 }
 
+STEPS: Mapping[str, str] = {
+    "followed": "read",
+    "chosen": "found in the repository",
+    "fetched": "downloaded",
+    "unpacked": "downloaded",
+    "staged": "ready to be tried",
+    "built": "ready to be tried",
+    "trying": "being tried",
+    "switching": "being tried",
+    "switched": "being tried",
+    "restarted": "being tried",
+    "undoing": "being taken back",
+    "undone": "taken back",
+    "candidate": "looks on",
+    "active": "in use",
+    "committed": "in use",
+    "failed": "failed",
+}
+"""Of an order of a bundle or of the daemon, as its device says it."""
+
 
 def percent(fraction: float | None, digits: int = 1) -> str:
     """A share of one as per cent; no 0.0 % or 100.0 % for what is not exactly that."""
@@ -85,6 +105,11 @@ def word(name: str | None) -> str:
 def completion(name: str | None) -> str:
     """Why a slide ended."""
     return NO_FIGURE if name is None else COMPLETIONS.get(name, name)
+
+
+def step(name: str | None) -> str:
+    """How far an order has come; of an updater that says another word, that word."""
+    return NO_FIGURE if name is None else STEPS.get(name, name)
 
 
 def moment(at: datetime | None) -> str:
@@ -176,6 +201,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "count": count,
     "plural": plural,
     "word": word,
+    "step": step,
     "completion": completion,
     "moment": moment,
     "iso": iso,

@@ -37,6 +37,7 @@ from edge_daemon.contract.shadow import (
     ShadowSide,
 )
 from edge_daemon.contract.topics import parse_topic, topic_of
+from edge_daemon.contract.update import ReleaseStanding, UpdateReport, UpdateStanding
 from edge_daemon.vision.slide import blast_fraction, judge
 from tests.deploy.dashboard.filled import BUNDLE, OLDER_BUNDLE
 
@@ -93,6 +94,29 @@ class Voice:
             "clock": Clock(synchronised=True, offset_ms=0.4, max_error_ms=12.0, told_by="kernel"),
         }
         return Health(**{**self.envelope(at), **said, **more})
+
+    def update(self, at: datetime) -> UpdateReport:
+        """The models that were ordered are in use; an order of the daemon came to nothing."""
+        bundle = UpdateStanding(
+            order="a" * 32,
+            step="active",
+            desired="leukoedge-0.7.0",
+            role="active",
+            runs="leukoedge-0.7.0",
+            waits_for=None,
+            refused=None,
+            orders_refused=(),
+            looked_at=at,
+            daemon=ReleaseStanding(
+                order="b" * 32,
+                step="failed",
+                desired="leukoedge 1.1.0",
+                runs="1.0.0",
+                waits_for=None,
+                refused="1.1.0 did not answer within 120 s; 1.0.0 is current again",
+            ),
+        )
+        return UpdateReport(**self.envelope(at), standing=bundle)
 
     def control(self, at: datetime, run: int, verdict: str, reason: str) -> ControlRun:
         figures = ControlFigures(
@@ -155,6 +179,8 @@ def fill_fleet(database: Database, now: datetime) -> None:
         failed = ("failed", "12 of 60 cells are blasts, 21 expected")
         verdict = failed if name == "scope-3" else ("passed", "all cells as expected")
         said += [(voice.control(at, 41, *verdict), at), (voice.health(at, **_trouble(name)), at)]
+        if name == "scope-3":
+            said.append((voice.update(at), at))
         if name == "scope-5":
             said.append((voice.status(at, "offline", "connection lost"), at))
         enter(database, *said)

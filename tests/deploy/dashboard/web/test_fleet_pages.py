@@ -123,6 +123,15 @@ def test_a_device_is_shown_in_full(text: Callable[[str], str]) -> None:
     assert "The live picture of this device is not shown here" in page
 
 
+def test_how_orders_stand_is_told_of_models_and_daemon(text: Callable[[str], str]) -> None:
+    page = " ".join(text("/devices/3").split())
+    assert "Models: <b>leukoedge-0.7.0</b>" in page
+    assert "Daemon: <b>leukoedge 1.1.0</b>" in page
+    assert "failed; 1.0.0 in use" in page
+    assert "1.1.0 did not answer within 120 s" in page
+    assert "None that it has told" in text("/devices/1")
+
+
 def test_a_device_that_is_not_there_is_said(client: Client) -> None:
     enter_as(client, "lena")
     assert client.get("/devices/99").status_code == 404

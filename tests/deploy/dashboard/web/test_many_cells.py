@@ -82,3 +82,29 @@ def test_the_first_cells_are_there_at_once_and_filters_too(sign_in: SignIn, many
     assert first_ms < 300 * SLOW
     assert max(took_ms) < 100 * SLOW
     assert sign_in.said == []
+
+
+def test_it_scrolls_smoothly(sign_in: SignIn, many: int) -> None:
+    """From top to bottom by the height of a tile per frame: no frame takes a tenth of a second."""
+    page = sign_in("vera")
+    page.goto(f"{sign_in.url}/slides/{many}")
+    page.wait_for_selector('#gallery[aria-busy="false"]', timeout=60_000)
+    frames_ms = page.evaluate(
+        """() => new Promise((done) => {
+            const took = [];
+            let last = performance.now();
+            function step(now) {
+                took.push(now - last);
+                last = now;
+                const before = scrollY;
+                scrollBy(0, 120);
+                if (scrollY > before) requestAnimationFrame(step);
+                else done(took.sort((a, b) => a - b));
+            }
+            requestAnimationFrame(step);
+        })"""
+    )
+    p50, p95, p99 = (frames_ms[int(share * (len(frames_ms) - 1))] for share in (0.5, 0.95, 0.99))
+    print(f"scrolled in {len(frames_ms)} frames: {p50:.0f} ms, p95 {p95:.0f}, p99 {p99:.0f}")
+    assert len(frames_ms) > 200, "it was scrolled to the end"
+    assert p99 < 100 * SLOW
