@@ -31,6 +31,10 @@ class EngineError(LeukoError):
     exit_code = 4
 
 
+class GoldenSetError(EngineError):
+    """A network was loaded and does not answer here as the exporter saw it answer."""
+
+
 class LostDeviceError(EngineError):
     """An accelerator broke under this process: it must end, and a new one may try again.
 

@@ -6,6 +6,7 @@ thread that opened them, as its engines do; what is said to be for any thread to
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,14 +17,16 @@ import numpy.typing as npt
 from typing_extensions import Self
 
 from edge_daemon.contract.bundle import Bundle, ClassifierModels, RoleName
-from edge_daemon.contract.roles import ClassifierRole, DetectorRole
+from edge_daemon.contract.roles import ClassifierRole, DetectorRole, Precision
 from edge_daemon.engines.base import Engine
 from edge_daemon.engines.golden import check_golden
 from edge_daemon.engines.options import EngineOptions
-from edge_daemon.engines.select import open_engine
-from edge_daemon.errors import EngineError
+from edge_daemon.engines.select import open_engine, precisions
+from edge_daemon.errors import EngineError, GoldenSetError
 from edge_daemon.vision.classify import Verdicts, judge_cells
 from edge_daemon.vision.detect import Detections, decode, letterbox
+
+log = logging.getLogger(__name__)
 
 BATCH = 32
 """Crops classified at once: larger batches gain nothing on two cores and cost memory."""
@@ -66,6 +69,8 @@ class Models:
     ) -> Models:
         """Load networks and hold each against the bundle's golden set.
 
+        Where no precision was asked for, one that fails gives way to the next, and the log says so.
+
         Raises:
             EngineError: a network cannot be loaded here, or does not pass its golden set.
             BundleError: the bundle lacks a role, a precision or its golden set.
@@ -73,16 +78,9 @@ class Models:
         opened: dict[str, Engine] = {}
         with ExitStack() as stack:  # closes those that were opened when a later one fails
             for role in roles:
-                network = open_engine(bundle, role, options)
-                stack.callback(network.close)
-                result = check_golden(network, bundle, role)
-                if not result.passed:
-                    raise EngineError(
-                        f"{role} of {bundle.label} fails its golden set on {network.name}: it "
-                        f"differs by {result.difference:.2g}, allowed is {result.tolerance:.2g}; "
-                        "use another --engine or --precision, or the bundle before this one"
-                    )
-                opened[role] = network
+                order = precisions(bundle, role, options)
+                opened[role] = _proven(bundle, role, options, order)
+                stack.callback(opened[role].close)
             stack.pop_all()
         judge: RoleName = "classifier" if "classifier" in opened else "second_opinion"
         models = bundle.role(judge)
@@ -147,3 +145,34 @@ class Models:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _proven(
+    bundle: Bundle, role: RoleName, options: EngineOptions, order: tuple[Precision, ...]
+) -> Engine:
+    """A role's network in the first precision that answers here as the exporter saw it answer."""
+    try:
+        return _held_against_golden_set(bundle, role, options, order[0])
+    except GoldenSetError as error:
+        if len(order) == 1:
+            advice = "use another --engine or --precision, or the bundle before this one"
+            raise GoldenSetError(f"{error}; {advice}") from error
+        log.warning("%s; %s is taken in its place", error, order[1])
+    return _proven(bundle, role, options, order[1:])
+
+
+def _held_against_golden_set(
+    bundle: Bundle, role: RoleName, options: EngineOptions, precision: Precision
+) -> Engine:
+    network = open_engine(bundle, role, options, precision)
+    try:
+        result = check_golden(network, bundle, role)
+        if not result.passed:
+            raise GoldenSetError(
+                f"{role} of {bundle.label} in {precision} fails its golden set on {network.name}: "
+                f"it differs by {result.difference:.2g}, allowed is {result.tolerance:.2g}"
+            )
+    except BaseException:
+        network.close()
+        raise
+    return network

@@ -2,8 +2,9 @@
 
 ``auto`` takes the first engine that can be used here, fastest first, and of the precisions that the
 bundle ships the fastest on it (a precision that failed the exporter's gate is not in the bundle).
-What was chosen is said in the log and in every health message; there is no silent fallback from an
-engine that was asked for by name.
+A precision that fails the golden set here gives way to the next one (:mod:`edge_daemon.inference`):
+OpenVINO overflows in INT8 on processors without VNNI. What was chosen is said in the log and in
+every health message; there is no silent fallback, and none from what was asked for by name.
 """
 
 from __future__ import annotations
@@ -34,24 +35,42 @@ _FASTEST_FIRST: Mapping[EngineName, tuple[Precision, ...]] = {
 and ONNX Runtime takes three times as long for INT8 as for float32 (docs/results.md)."""
 
 
-def open_engine(bundle: Bundle, role: RoleName, options: EngineOptions = EngineOptions()) -> Engine:
-    """Load a role's network from a verified bundle.
+def precisions(bundle: Bundle, role: RoleName, options: EngineOptions) -> tuple[Precision, ...]:
+    """Precisions of a role in the order in which they are to be tried here, never empty.
+
+    Where ``options`` name one it is that one alone.
+
+    Raises:
+        EngineError: the engine cannot be used here.
+        BundleError: the bundle lacks the role or the precision.
+    """
+    if options.precision != "auto":
+        bundle.model(role, options.precision)
+        return (options.precision,)
+    shipped = bundle.role(role).models
+    return tuple(one for one in _FASTEST_FIRST[_choose(options.engine)] if one in shipped)
+
+
+def open_engine(
+    bundle: Bundle,
+    role: RoleName,
+    options: EngineOptions = EngineOptions(),
+    precision: Precision | None = None,
+) -> Engine:
+    """Load a role's network from a verified bundle, at the first of :func:`precisions` by default.
 
     Raises:
         EngineError: the runtime is not installed or cannot load the model.
         BundleError: the bundle lacks the role or the precision.
     """
     chosen = _choose(options.engine)
-    shipped = bundle.role(role).models
-    precision = options.precision
-    preferred = _FASTEST_FIRST[chosen]
-    wanted = next(p for p in preferred if p in shipped) if precision == "auto" else precision
+    wanted = precision or precisions(bundle, role, options)[0]
     model = bundle.model(role, wanted)
     threads = options.threads or len(os.sched_getaffinity(0))
     if chosen == "openvino":
         from edge_daemon.engines.openvino import OpenVinoEngine
 
-        exact = precision == "fp32"
+        exact = options.precision == "fp32"
         keep_in = compiled_folder(
             engine_folder(options.engine_cache),
             bundle.manifest.files[model.name].sha256,

@@ -1,4 +1,4 @@
-"""Each precision is read by its own calibration, where the bundle has one."""
+"""Each precision is proven before it is used, and read by its own calibration."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
-from edge_daemon.contract.bundle import MANIFEST, load_bundle
+from edge_daemon.contract.bundle import MANIFEST, file_entry, load_bundle
 from edge_daemon.contract.roles import Precision
 from edge_daemon.engines.options import EngineOptions
+from edge_daemon.errors import GoldenSetError
 from edge_daemon.inference import Models
 from tests.edge_daemon.tiny_bundle import CROP
 
@@ -45,3 +48,37 @@ def test_geometry_is_the_roles_own_in_every_precision(with_another_int8: Path) -
     for precision in models.models:
         role = models.read_in(precision)
         assert (role.size, role.crop_um) == (models.spec.size, models.spec.crop_um)
+
+
+@pytest.fixture
+def with_wrong_int8(tiny_bundle: Path) -> Path:
+    """The tiny bundle with a classifier in INT8 that answers otherwise than its golden set says."""
+    model = onnx.load(tiny_bundle / "classifier.fp32.onnx")
+    for constant in model.graph.initializer:
+        values = numpy_helper.to_array(constant)
+        if values.dtype == np.float32:
+            constant.CopyFrom(numpy_helper.from_array(values * np.float32(3), constant.name))
+    onnx.save(model, tiny_bundle / "classifier.int8.onnx")
+    content = json.loads((tiny_bundle / MANIFEST).read_text())
+    content["roles"]["classifier"]["models"]["int8"] = "classifier.int8.onnx"
+    entry = file_entry(tiny_bundle / "classifier.int8.onnx").model_dump()
+    content["files"]["classifier.int8.onnx"] = entry
+    (tiny_bundle / MANIFEST).write_text(json.dumps(content))
+    return tiny_bundle
+
+
+def test_where_nobody_chose_a_wrong_precision_gives_way_and_the_log_says_so(
+    with_wrong_int8: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Models.open(load_bundle(with_wrong_int8), EngineOptions("openvino")) as models:
+        assert models.engines[1].precision == "fp32"
+        assert models.classify(BLUE_ENOUGH).labels == ("blast",)
+    (line,) = [record.message for record in caplog.records]
+    assert "classifier of tiny-0.1.0 in int8 fails its golden set" in line
+    assert line.endswith("fp32 is taken in its place")
+
+
+def test_a_wrong_precision_that_was_asked_for_is_refused(with_wrong_int8: Path) -> None:
+    options = EngineOptions("openvino", "int8")
+    with pytest.raises(GoldenSetError, match=r"in int8 fails .*; use another --engine or --pre"):
+        Models.open(load_bundle(with_wrong_int8), options, ("classifier",))

@@ -17,7 +17,7 @@ from edge_daemon.engines.nvidia.library import load_library
 from edge_daemon.engines.nvidia.supply import EngineSupply
 from edge_daemon.engines.options import EngineOptions
 from edge_daemon.engines.tensorrt import RefusedEngineError, TensorRtEngine
-from edge_daemon.errors import EngineError
+from edge_daemon.errors import GoldenSetError
 
 
 def open_on_gpu(
@@ -85,7 +85,7 @@ def _prove(
         raise
     if not result.passed:
         engine.close()
-        raise EngineError(
+        raise GoldenSetError(
             f"{kept.path} fails its golden set: it differs by {result.difference:.2g}, allowed is "
-            f"{result.tolerance:.2g}; start again and it is built anew, or take another --precision"
+            f"{result.tolerance:.2g}; start again and it is built anew"
         )
