@@ -15,10 +15,10 @@ from deploy.dashboard.queries.pictured import Pictured
 from edge_daemon.errors import LeukoError
 from edge_daemon.inference import Models
 
-TOLERANCE = 0.05
+TOLERANCE = 0.1
 """By how much the probability computed here may differ from the one that the device told and still
-be called the same. Of pictures cut as devices cut them, 99 in 100 lie below it (docs/results.md);
-INT8 beside float32 adds up to about as much."""
+be called the same. JPEG moves it: of the pictures of real cells 93 in 100 lie within it
+(docs/results.md), so what lies beyond has mostly another reason, and is told."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -43,6 +43,12 @@ class Desk:
         self._asked: dict[Key, Future[Attribution]] = {}
         self._waiting: dict[Key, list[str]] = {}
 
+    @property
+    def waiting(self) -> int:
+        """Pictures that are asked for and not done, the one under way among them."""
+        with self._lock:
+            return len(self._asked)
+
     def ask(self, told: Pictured, user: str) -> Future[Attribution]:
         """What will be computed, or was; whoever no longer waits says so by :meth:`leave`.
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from deploy.dashboard.attribution.occlusion import Effects
+from deploy.dashboard.attribution.occlusion import PATCHES_ON_A_SIDE, Effects
 from deploy.dashboard.attribution.published import Seen
 
 LEAST_SCALE = 0.02
@@ -20,8 +20,12 @@ LEAST_SCALE = 0.02
 not look as if it did."""
 _LOWERS, _RAISES = (84, 39, 136), (230, 97, 1)
 _OPACITY = 0.8
+_GREY_DEPTH = 0.6
+"""Of the picture's darkness that is left: colours must stand out from a nucleus as from glass."""
 _LINE_AT = 0.5
 """Share of the full colour from which a place is among the strongest."""
+_BLUR_SHARE = 5 * PATCHES_ON_A_SIDE
+"""Sides of the blur in a side of the crop: a fifth of a patch."""
 _LONGER_SIDE_PX = 420
 _JPEG = (
     cv2.IMWRITE_JPEG_QUALITY, 90,
@@ -41,7 +45,8 @@ def drawn(seen: Seen, found: Effects) -> bytes:
     enlarged = _LONGER_SIDE_PX / max(height, width)
     size = (max(1, round(enlarged * width)), max(1, round(enlarged * height)))
     grey = cv2.cvtColor(cv2.resize(seen.picture, size, interpolation=_way(enlarged)), _TO_GREY)
-    ground = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB).astype(np.float32)
+    light = 255 - _GREY_DEPTH * (255 - grey.astype(np.float32))
+    ground = np.repeat(light[..., None], 3, axis=2)
     strength = _over(found.change / scale_of(found), seen, enlarged, size)
     weight = _OPACITY * np.abs(strength)[..., None]
     colour = np.where(strength[..., None] < 0, *np.array([_LOWERS, _RAISES], np.float32))
@@ -71,6 +76,8 @@ def _over(
         ]
     )
     placed = cv2.warpAffine(strength.astype(np.float32), moved, size, flags=cv2.INTER_LINEAR)
+    # steps between patches are the grid's and say nothing of the cell
+    placed = cv2.GaussianBlur(placed, (0, 0), per_pixel * strength.shape[0] / _BLUR_SHARE)
     return np.clip(np.asarray(placed, np.float32), -1, 1)
 
 

@@ -102,10 +102,10 @@ def said_of(unique_id: int, found: Attribution) -> dict[str, Any]:
     ``warning``: the picture does not show what the device saw, or means little; None where it does.
     """
     here = percent(found.here)
-    lowers = f"covering it lowers P(blast), down to {percent(found.lowest)}"
+    lowers = f"covering it lowers P(blast) to {percent(found.lowest)}"
     if found.lowest >= found.here:
         lowers = "covering it lowers P(blast): no part does"
-    raises = f"covering it raises P(blast), up to {percent(found.highest)}"
+    raises = f"covering it raises P(blast) to {percent(found.highest)}"
     if found.highest <= found.here:
         raises = "covering it raises P(blast): no part does"
     decides = None

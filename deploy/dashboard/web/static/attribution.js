@@ -15,6 +15,7 @@ export class Attribution {
     this.asking = null;
     this.box = make("div", { class: "state", role: "status" });
     this.text = make("section", { class: "attribution", "aria-label": "What moved the verdict" });
+    this.about = make("p", { class: "soft" });
     this.button = make("button", { type: "button", id: "attribution-toggle", "aria-keyshortcuts": "a" }, "What moved the verdict", make("kbd", { "aria-hidden": "true" }, "a"));
     this.button.addEventListener("click", () => this.toggle());
     this.#mark();
@@ -52,6 +53,11 @@ export class Attribution {
     return this.text;
   }
 
+  /** Its figures, which need not be read each time: below the decisions. */
+  figures() {
+    return this.about;
+  }
+
   #mark() {
     document.documentElement.dataset.attribution = this.on ? "on" : "off";
     this.button.setAttribute("aria-pressed", String(this.on));
@@ -87,6 +93,7 @@ export class Attribution {
 
   /** What stands beside the crop; the words are put below. */
   #shown() {
+    this.about.textContent = "";
     if (!this.on || !this.cell.crop) {
       this.text.replaceChildren(...(this.cell.crop ? [this.button] : []));
       this.slot.hidden = true;
@@ -105,10 +112,10 @@ export class Attribution {
     this.text.replaceChildren(
       this.button,
       ...(said.warning ? [make("p", { class: "notice warn" }, icon("uncertain"), make("span", {}, said.warning))] : []),
-      make("ul", {}, item("lowers", `Darker violet: ${said.lowers}.`), item("raises", `Darker orange: ${said.raises}.`)),
+      make("ul", {}, item("lowers", `Darker violet: ${said.lowers}`), item("raises", `Darker orange: ${said.raises}`)),
       ...(said.decides ? [make("p", {}, said.decides)] : []),
-      make("p", { class: "soft" }, `${said.figures} By ${said.by}. It shows what the network reacts to, not what makes a cell a blast.`),
     );
+    this.about.textContent = `${said.figures} By ${said.by}. Colours show what the network reacts to, not what makes a cell a blast.`;
     if (!result.picture) {
       const { id } = this.cell;
       result.picture = make("img", { class: "large", src: said.picture, alt: said.alt });

@@ -51,12 +51,13 @@ function showCell(cell, byUser) {
   const keep = panel.contains(document.activeElement) ? document.activeElement.dataset.label ?? document.activeElement.id : null;
   panel.replaceChildren(
     make("div", { class: "pictures" }, large, attribution?.picture(cell)),
+    attribution?.words() ?? "",
     make("h3", {}, `Cell ${cell.id}`),
     opinions,
-    attribution?.words(cell) ?? "",
     ...(differ ? [differ] : []),
     ...(mayDecide ? [decide] : []),
     make("p", { class: "soft" }, facts.filter(Boolean).join(" · ")),
+    attribution?.figures() ?? "",
     make("ul", { class: "history" }),
   );
   if (keep) (panel.querySelector(`[data-label="${CSS.escape(keep)}"]`) ?? document.getElementById(keep))?.focus();
