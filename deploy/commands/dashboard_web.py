@@ -86,6 +86,13 @@ def serve(
         Path | None,
         typer.Option(help="TOML file of devices whose picture may be shown [default: none]"),
     ] = None,
+    bundles: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folder of unpacked bundles, or one bundle, to show what moved the verdict on a "
+            "cell; more than once [default: not shown]"
+        ),
+    ] = None,
 ) -> None:
     """Show the dashboard to browsers, until stopped."""
     import logging
@@ -121,6 +128,7 @@ def serve(
         registry=registry,
         rollouts=rollouts,
         previews=previews,
+        bundles=tuple(bundles or ()),
     )
     serve_pages(settings, typer.echo, create_application)
 

@@ -30,12 +30,23 @@ def crop_cells(
     if not (um_per_px > 0 and crop_um > 0 and size > 0):
         raise ValueError("um_per_px, crop_um and size must be positive")
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
-    side_px = max(1, round(crop_um / um_per_px))
     crops = np.empty((len(boxes), size, size, 3), np.uint8)
-    for crop, (x0, y0, x1, y1) in zip(crops, boxes, strict=True):
-        left, top = round((x0 + x1 - side_px) / 2), round((y0 + y1 - side_px) / 2)
+    for crop, box in zip(crops, boxes, strict=True):
+        left, top, side_px = square_around(box, um_per_px, crop_um)
         crop[:] = _resized(_square(frame, left, top, side_px), size)
     return crops
+
+
+def square_around(
+    box: NDArray[np.floating], um_per_px: float, crop_um: float
+) -> tuple[int, int, int]:
+    """Left, top and side, in pixels of the frame, of the square that a crop shows.
+
+    ``box``: float ``[4]``, x0, y0, x1, y1. The square may leave the frame.
+    """
+    x0, y0, x1, y1 = (float(edge) for edge in box)
+    side_px = max(1, round(crop_um / um_per_px))
+    return round((x0 + x1 - side_px) / 2), round((y0 + y1 - side_px) / 2), side_px
 
 
 def _square(frame: NDArray[np.uint8], left: int, top: int, side_px: int) -> NDArray[np.uint8]:

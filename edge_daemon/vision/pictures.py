@@ -23,10 +23,7 @@ def picture_of(
         most_bytes: the picture is compressed, then made smaller, until it has no more.
     """
     height, width = pixels.shape[:2]
-    x, y, w, h = box
-    margin = MARGIN * max(w, h)
-    x0, y0 = max(0, int(x - margin)), max(0, int(y - margin))
-    x1, y1 = min(width, int(x + w + margin) + 1), min(height, int(y + h + margin) + 1)
+    x0, y0, x1, y1 = shown_around(box, width, height)
     picture: npt.NDArray[Any] = cv2.cvtColor(pixels[y0:y1, x0:x1], cv2.COLOR_RGB2BGR)
     for quality in (90, 75, 60):
         jpeg = _jpeg(picture, quality)
@@ -35,6 +32,16 @@ def picture_of(
     scale = (0.7 * most_bytes / len(jpeg)) ** 0.5
     small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     return _jpeg(small, 60)
+
+
+def shown_around(
+    box: tuple[float, float, float, float], width: int, height: int
+) -> tuple[int, int, int, int]:
+    """What of a frame of that size the picture of a cell shows: x0, y0, x1, y1, ends open."""
+    x, y, w, h = box
+    margin = MARGIN * max(w, h)
+    x0, y0 = max(0, int(x - margin)), max(0, int(y - margin))
+    return x0, y0, min(width, int(x + w + margin) + 1), min(height, int(y + h + margin) + 1)
 
 
 def _jpeg(picture: npt.NDArray[Any], quality: int) -> bytes:

@@ -34,6 +34,8 @@ from edge_daemon.errors import LeukoError
 _STARTED_WITHIN_S = 90.0
 _SHOWN_WITHIN_S = 300.0
 _ASK_EVERY_S = 1.0
+_BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
+"""What devices run that are told nothing else."""
 _SITE, _USER = "demo-lab", "demo"
 
 
@@ -78,9 +80,8 @@ def run(
         folder = Path(name)
         password, token = _begin(folder / "dashboard.db")
         database = ("--database", str(folder / "dashboard.db"))
-        pages = programs.start(
-            "pages", *DEPLOY, "dashboard", "serve", *database, "--port", str(_free(port))
-        )
+        serve = (*DEPLOY, "dashboard", "serve", *database, "--bundles", str(bundle or _BUNDLES))
+        pages = programs.start("pages", *serve, "--port", str(_free(port)))
         ingest = (*DEPLOY, "dashboard", "ingest", *database, "--broker", broker.url)
         programs.start("ingest", *ingest)
         for one in MICROSCOPES:

@@ -20,11 +20,15 @@ from deploy.dashboard.access.errors import AccessError
 from deploy.dashboard.access.limits import FailedLogins
 from deploy.dashboard.alerts.errors import AlertError
 from deploy.dashboard.alerts.watching import Watching
+from deploy.dashboard.attribution.bundles import Bundles
+from deploy.dashboard.attribution.desk import Desk
+from deploy.dashboard.attribution.errors import AttributionError, BusyError
 from deploy.dashboard.database.opening import Database
 from deploy.dashboard.errors import DatabaseError
 from deploy.dashboard.review.errors import ReviewError
 from deploy.dashboard.web import (
     alerts,
+    attribution,
     audit,
     devices,
     fleet,
@@ -52,6 +56,7 @@ ROUTERS = (
     worklist.router,
     slide.router,
     gallery.router,
+    attribution.router,
     review.router,
     devices.router,
     fleet.router,
@@ -62,14 +67,21 @@ ROUTERS = (
 )
 """Every group of pages; a new one is added here, and to the navigation of ``pages.py``."""
 
-_STATUS: dict[type, int] = {ReviewError: 409, AlertError: 409, AccessError: 400, DatabaseError: 503}
+_STATUS: dict[type, int] = {
+    ReviewError: 409,
+    AlertError: 409,
+    AttributionError: 409,
+    BusyError: 503,
+    AccessError: 400,
+    DatabaseError: 503,
+}
 
 
 def create_app(settings: WebSettings) -> FastAPI:
     """The application on a database that is there and of this version.
 
     Raises:
-        ConfigError: it would send passwords in the clear.
+        ConfigError: it would send passwords in the clear, or a file or folder is not there.
         DatabaseError: there is no such database, or it is of another version.
     """
     settings.check()
@@ -77,6 +89,7 @@ def create_app(settings: WebSettings) -> FastAPI:
     database.require()
     previews = Previews.from_file(settings.previews)
     watching = None if settings.watch is None else Watching(database, settings.watch)
+    desk = Desk(Bundles(settings.bundles)) if settings.bundles else None
     assets = Assets()
     hub = Hub(database)
 
@@ -91,6 +104,8 @@ def create_app(settings: WebSettings) -> FastAPI:
             hub.stop()
             if watching is not None:
                 await run_in_threadpool(watching.stop)
+            if desk is not None:
+                await run_in_threadpool(desk.close)
             database.close()
 
     app = FastAPI(
@@ -103,6 +118,7 @@ def create_app(settings: WebSettings) -> FastAPI:
         hub,
         FailedLogins(settings.logins, time.monotonic),
         previews,
+        desk,
     )
     for router in ROUTERS:
         app.include_router(router)

@@ -16,6 +16,7 @@ from fastapi import Depends, HTTPException, Path, Query, Request
 from deploy.dashboard.access import sessions
 from deploy.dashboard.access.limits import FailedLogins
 from deploy.dashboard.access.roles import Role
+from deploy.dashboard.attribution.desk import Desk
 from deploy.dashboard.database.opening import Database
 from deploy.dashboard.errors import DatabaseError
 from deploy.dashboard.queries.paging import key_of
@@ -47,6 +48,7 @@ class Parts:
     hub: Hub
     failed_logins: FailedLogins
     previews: Previews
+    attributions: Desk | None
 
     @property
     def cookie(self) -> str:

@@ -43,6 +43,9 @@ class WebSettings:
     previews: Path | None = None
     """Which devices' pictures may be shown, and where they are; None: no device's."""
 
+    bundles: tuple[Path, ...] = ()
+    """Folders of bundles with which attributions are computed; none: they are not offered."""
+
     @property
     def secure(self) -> bool:
         """Whether browsers come over TLS, so that cookies may ask for it."""

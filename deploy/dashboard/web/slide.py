@@ -159,6 +159,7 @@ def page(request: Request, parts: PartsOf, visitor: Anyone, number: Number) -> H
         visitor,
         first_cells={"rows": rows, "after": after},
         coverage=where,
+        attribution=parts.attributions is not None,
         **values,
     )
 

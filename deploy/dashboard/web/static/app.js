@@ -8,9 +8,9 @@ export class Refused extends Error {}
 /** Marks what nobody asked for: it keeps no idle session open. */
 export const BACKGROUND = { "X-Background": "1" };
 
-/** Ask the server; what it refuses is a sentence for the user. */
-export async function ask(path, body, background = false) {
-  const options = { headers: { Accept: "application/json", ...(background ? BACKGROUND : {}) }, credentials: "same-origin" };
+/** Ask the server; what it refuses is a sentence for the user. `signal`: may end it before. */
+export async function ask(path, body, background = false, signal = undefined) {
+  const options = { signal, headers: { Accept: "application/json", ...(background ? BACKGROUND : {}) }, credentials: "same-origin" };
   if (body !== undefined) {
     options.method = "POST";
     options.headers["Content-Type"] = "application/json";

@@ -124,7 +124,9 @@ export class Gallery {
     const width = this.place.clientWidth;
     if (width === this.width) return;
     this.width = width;
+    const focused = this.place.contains(document.activeElement);
     this.#build();
+    if (focused) this.tiles.get(this.chosen)?.focus({ preventScroll: true }); // keys go on where they were
   }
 
   #build() {

@@ -1,5 +1,6 @@
 // The page of a slide: cells are gone through, decided about and signed, by mouse or by keyboard.
 import { ask, icon, live, make, Refused, say, shortcut } from "./app.js";
+import { Attribution } from "./attribution.js";
 import { drawWhenSeen } from "./chart.js";
 import { Gallery, percent, WORDS } from "./gallery.js";
 
@@ -11,6 +12,7 @@ const panel = document.getElementById("cell");
 const standing = () => head.querySelector(".slide-title").dataset;
 const KEYS = { blast: "b", normal: "n", uncertain: "u", not_a_cell: "x" };
 
+const attribution = page.dataset.attribution === "yes" ? new Attribution(slide) : null;
 const place = document.getElementById("gallery");
 const gallery = new Gallery(place, slide, showCell);
 
@@ -48,12 +50,14 @@ function showCell(cell, byUser) {
   const facts = [`frame ${cell.frame}`, `seen in ${cell.views === 1 ? "1 frame" : `${cell.views} frames`}`, cell.whole ? null : "cut by the edge", `found with ${percent(cell.score)}`];
   const keep = panel.contains(document.activeElement) ? document.activeElement.dataset.label ?? document.activeElement.id : null;
   panel.replaceChildren(
-    large,
+    make("div", { class: "pictures" }, large, attribution?.picture(cell)),
+    attribution?.words() ?? "",
     make("h3", {}, `Cell ${cell.id}`),
     opinions,
     ...(differ ? [differ] : []),
     ...(mayDecide ? [decide] : []),
     make("p", { class: "soft" }, facts.filter(Boolean).join(" · ")),
+    attribution?.figures() ?? "",
     make("ul", { class: "history" }),
   );
   if (keep) (panel.querySelector(`[data-label="${CSS.escape(keep)}"]`) ?? document.getElementById(keep))?.focus();
@@ -127,6 +131,7 @@ for (const [name, key] of Object.entries(KEYS)) {
   });
 }
 shortcut("z", () => (atTheCells() ? (takeBack(), true) : false));
+if (attribution) shortcut("a", () => attribution.toggle());
 shortcut("c", () => gallery.choose(Math.max(0, gallery.chosen), true));
 
 // ---- filters

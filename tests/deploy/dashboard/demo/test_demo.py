@@ -88,6 +88,7 @@ def test_three_devices_slides_come_into_the_worklist_and_ctrl_c_ends_all_of_it(d
         assert f">{name}<" in page
     for number in (1, 2, 3):
         assert f"microscope-{number}" in page
+    assert 'data-attribution="yes"' in demo.page("/slides/1"), "with the bundle that they run"
     began = set(_children(demo.process.pid))
     assert len(began) >= 5
 
