@@ -25,7 +25,8 @@ from edge_daemon.sources.base import Captured
 from edge_daemon.sources.open import open_source
 from tests.edge_daemon.shadow.altered import ALL_BLASTS, altered
 
-INT8 = EngineOptions(precision="int8")
+INT8 = EngineOptions("onnxruntime", "int8")
+"""Sums of whole numbers: the same whatever the number of threads, and right on any processor."""
 SLIDE = "sim://?seed=3&fields=6&white=4&blasts=0.3"
 
 Judge = Callable[[Bundle], tuple[SlideSummary, ShadowReport]]

@@ -31,6 +31,7 @@ from exporter.graphs.rendered import proofs_for, rendered_inputs
 from exporter.graphs.rewriting import write_graph
 from exporter.graphs.signature import RoleSpec
 from exporter.nvidia import build_all, chatter_logged
+from tests.soak import SOAKING
 from trainer.models.classifier import ARCHITECTURES, CellClassifier, ClassifierGeometry
 from trainer.models.classifier import ClassifierGraph as Classifier
 from trainer.models.detector import Detector, DetectorGraph
@@ -54,7 +55,11 @@ def library() -> NvidiaLibrary:
     return load_library("tensorrt_rtx")
 
 
-@pytest.fixture(scope="module", params=["detector", "edge", "hybrid"])
+ROLES = ("detector", "edge", *(("hybrid",) if SOAKING else ()))
+"""The hybrid's 160 million weights take minutes to export, quantise and build."""
+
+
+@pytest.fixture(scope="module", params=ROLES)
 def exported(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[RoleSpec, Path]:

@@ -25,7 +25,7 @@ def sshd() -> Path:
 
 @pytest.fixture(scope="module")
 def ward(sshd: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
-    """Four devices for all tests of a module."""
+    """The devices, for all tests of a module."""
     pytest.importorskip("ansible_runner", reason="pip install 'leukoedge[ansible]'")
     ward = Ward(tmp_path_factory.mktemp("ward"), sshd)
     try:

@@ -1,4 +1,6 @@
-"""Four devices: an unprivileged sshd each, and a folder in the place of the root of its disk.
+"""Devices with an unprivileged sshd each, and a folder in the place of the root of its disk.
+
+Two in CI, four in a soak.
 
 systemd does not run where tests do. A stand-in for its command line keeps what is enabled and what
 runs in files, and writes down what it was told.
@@ -18,8 +20,10 @@ from pathlib import Path
 from deploy.registry.store import Registry
 from edge_daemon.delivery.receiver import wait_until
 from tests.deploy.registry.fleet import enrolled
+from tests.soak import repeated
 
-NAMES = ("north/scope-1", "north/scope-2", "south/scope-1", "south/scope-2")
+_ALL = ("north/scope-1", "south/scope-1", "north/scope-2", "south/scope-2")
+NAMES = tuple(sorted(_ALL[: repeated(2, full=4)]))
 
 SYSTEMCTL = """#!/bin/sh
 # A stand-in for systemctl: $STATE/enabled.UNIT and $STATE/active.UNIT are files.
