@@ -25,15 +25,16 @@ PASSIVE_SINCE_3_3 = (
     "inconsistent_redirection", "information_disclosure", "stacktrace_disclosure",
     "unsecure_password",
 )  # fmt: skip
-SURFACE = (*PASSIVE, "backup", "brute_login_form", "csrf", "htaccess", "methods")
-"""What a browser meets: headers, cookies, forms, methods, copies of files, easy passwords."""
+SURFACE = (*PASSIVE, "brute_login_form", "csrf", "htaccess", "methods")
+"""What a browser meets: headers, cookies, forms, methods, easy passwords."""
 ATTACKS = (
-    "crlf", "exec", "file", "ldap", "permanentxss", "redirect", "shellshock", "spring4shell", "sql",
+    "crlf", "exec", "file", "permanentxss", "redirect", "shellshock", "spring4shell", "sql",
     "ssrf", "timesql", "upload", "xss", "xxe",
 )  # fmt: skip
 """What is put into every parameter, field and body. Not here: modules for other people's products
 (cms, wapp, wp_enum, network_device), those that ask hosts elsewhere (log4shell, takeover, ssl,
-nikto, htp), and ``buster``, which guesses at paths that the routes tell."""
+nikto, htp), ``buster`` and ``backup``, which guess at paths that the routes tell, and ``ldap``:
+nothing here speaks it, and it takes a page that shows the time (of the audit) for a hole."""
 _LAUNCHED = re.compile(r"\[\*\] Launching module (\w+)")
 
 
@@ -123,6 +124,7 @@ def scan(
     command = [
         str(program), "-u", url, "--scope", "domain", "-m", ",".join(asked), *arguments,
         "-f", "json", "-o", str(folder / "report.json"), "--flush-session", "--no-bugreport",
+        "-v", "1",
         "--store-session", str(folder / "session"), "--store-config", str(folder / "config"),
         *([] if attack_s is None else ["--max-attack-time", str(attack_s)]),
     ]  # fmt: skip

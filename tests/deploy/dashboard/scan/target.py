@@ -30,7 +30,7 @@ class Asked:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.answers: Counter[tuple[str, str, int]] = Counter()
-        """By method, route and status."""
+        """By method, route and status; one that was sent to the login is counted as 401."""
         self.broke: list[str] = []
         """What was answered with 500 or more, and how it was asked."""
 
@@ -48,13 +48,13 @@ class Asked:
         with self._lock:
             return sum(self.answers.values())
 
-    def met(self, answered: int | None = None) -> set[Way]:
-        """The routes that were asked; ``answered``: with this status."""
-        return {
-            (way, route)
-            for way, route, status in self.answers
-            if answered is None or status == answered
-        }
+    def answered(self, *statuses: int) -> set[Way]:
+        """The routes that gave one of these answers at least once."""
+        return {(way, route) for way, route, status in self.answers if status in statuses}
+
+    def met_by_somebody(self) -> set[Way]:
+        """The routes that answered to somebody who was in."""
+        return {(way, route) for way, route, status in self.answers if status != 401}
 
 
 class _Noting:
@@ -71,7 +71,9 @@ class _Noting:
 
         async def noting(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._asked.note(scope, message["status"])
+                where = dict(message["headers"]).get(b"location", b"")
+                to_login = where.startswith(b"/login?next=")
+                self._asked.note(scope, 401 if to_login else message["status"])
             await send(message)
 
         await self._app(scope, receive, noting)

@@ -109,6 +109,14 @@ def is_in(url: str, visit: Visit) -> bool:
         return int(answer.status) == 200
 
 
+def cookie_of_the_form(url: str) -> str:
+    """What goes with the token of a form of the login; without it all forms have another one."""
+    jar = http.cookiejar.CookieJar()
+    browser_of(jar).open(f"{url}/login").close()
+    (cookie,) = jar
+    return f"{cookie.name}={cookie.value}"
+
+
 def left_alone(url: str) -> list[str]:
     return [word for path in LEFT_ALONE for word in ("-x", f"{url}{path}")]
 
@@ -117,6 +125,8 @@ def judge(report: Report, asked: Asked) -> None:
     print(f"\n{report.figures()}")
     assert report.grave == []
     assert asked.broke == []
+    assert report.cut == (), "a module had no time to finish: make scan SCAN_S=1200"
+    assert report.skipped <= sum(report.requests.values()) // 50, "too little was answered"
 
 
 def test_nothing_grave_is_found_by_looking(
@@ -136,7 +146,7 @@ def test_nothing_grave_is_found_by_looking(
         )  # fmt: skip
 
     judge(report, asked)
-    assert ("GET", "/slides/{number}") in asked.met(200), "it was in, and found its way"
+    assert ("GET", "/slides/{number}") in asked.answered(200), "it was in, and found its way"
     assert report.pages > 50
 
 
@@ -150,16 +160,14 @@ def test_nothing_grave_is_found_from_outside(
     asked = Asked()
     with serving(replace(settings, logins=NO_LIMITS), noted(asked)) as url:
         report = scan(
-            scanner, f"{url}/", ("brute_login_form", "cookieflags", "csrf", *ATTACKS),
-            ["--endpoint", listener.url, *left_alone(url)], tmp_path, asked.count,
-            attack_s=ATTACK_S,
+            scanner, f"{url}/", ("brute_login_form", "csrf", *ATTACKS),
+            ["--endpoint", listener.url, "-C", cookie_of_the_form(url), *left_alone(url)],
+            tmp_path, asked.count, attack_s=ATTACK_S,
         )  # fmt: skip
 
     judge(report, asked)
-    tried = sum(count for (way, path, _), count in asked.answers.items()
-                if (way, path) == ("POST", "/login"))  # fmt: skip
-    assert tried > 1000
-    assert {path for _, path in asked.met(200)} <= {"/login", "/static/{digest}/{name:path}"}
+    assert asked.answers["POST", "/login", 401] > 1000, "names and passwords were looked at"
+    assert {path for _, path in asked.answered(200)} <= {"/login", "/static/{digest}/{name:path}"}
 
 
 def test_nothing_grave_is_found_by_attacking(
@@ -187,11 +195,11 @@ def test_nothing_grave_is_found_by_attacking(
         )  # fmt: skip
         assert is_in(url, visit)
 
-    judge(report, asked)
-    missed = all_ways(visit.openapi) - asked.met()
+    missed = all_ways(visit.openapi) - asked.met_by_somebody()
     assert {path for _, path in missed} <= set(LEFT_ALONE), missed
-    refused = {route for _, route in asked.met(401)} - {"/login"}
-    assert refused == set(), "everything was asked by somebody who was in"
+    strange = sum(count for (*_, status), count in asked.answers.items() if status == 401)
+    assert strange <= asked.count() // 50, "one module overwrites the cookie, the others do not"
+    judge(report, asked)
 
 
 def test_the_scanner_finds_holes_that_everybody_knows(

@@ -54,8 +54,11 @@ def test_what_was_asked_is_counted_by_route(settings: WebSettings) -> None:
         client.get("/nowhere")
 
     assert asked.count() == 3
-    assert asked.met(303) == {("GET", "/slides/{number}")}
-    assert asked.met(401) == {("GET", "/api/v1/slides/{number}")}
+    assert asked.answered(401) == {
+        ("GET", "/slides/{number}"),
+        ("GET", "/api/v1/slides/{number}"),
+    }
+    assert asked.met_by_somebody() == {("GET", "none")}
     assert asked.broke == []
 
 
