@@ -61,6 +61,15 @@ SOAK_ONLY ?=
 soak: $(VENV)/.dev mosquitto strace ## the tests that repeat themselves, at full length (hours)
 	@LEUKO_SOAK=$(SOAK) $(BIN)/python -m pytest -m soak -s $(SOAK_ONLY)
 
+# In an environment of its own: the scanner is under the GPL, and its pins are not ours. SCAN_S bounds
+# each of its modules; which of them it cut off is printed with what was found.
+SCANNER := .venv-scan
+SCAN_S ?= 600
+.PHONY: scan
+scan: $(VENV)/.dev $(SCANNER)/.ready ## attack the dashboard with a scanner of web applications (an hour or more)
+	@LEUKO_SCAN=1 LEUKO_SCAN_S=$(SCAN_S) LEUKO_SCANNER=$(SCANNER)/bin/wapiti \
+	  $(BIN)/python -m pytest -s tests/deploy/dashboard/scan
+
 .PHONY: lint
 lint: $(VENV)/.dev ## style, and syntax that Python 3.10 knows
 	@$(BIN)/ruff check $(PACKAGES)
@@ -180,6 +189,13 @@ $(VENV)/.dev: $(VENV)/.bootstrap requirements/dev.txt requirements/headless.txt 
 	@$(project)
 	@touch $@
 
+$(SCANNER)/.ready: $(VENV)/.bootstrap requirements/tools/scan.txt
+	@echo "installing the scanner into $(SCANNER)"
+	@$(PYTHON) -m venv --clear $(SCANNER)
+	@VIRTUAL_ENV=$(SCANNER) $(BIN)/uv pip install --quiet --require-hashes -r requirements/tools/scan.txt \
+	|| $(SCANNER)/bin/python -m pip install --quiet --require-hashes -r requirements/tools/scan.txt
+	@touch $@
+
 # The project itself, editable; and where the machine has no X libraries, which opencv-python's
 # windows need at import, the same OpenCV without windows.
 define project
@@ -202,3 +218,5 @@ lock: $(VENV)/.bootstrap ## pin the newest allowed versions into requirements/
 	$(COMPILE) --no-deps -c requirements/daemon.txt requirements/headless.in -o requirements/headless.txt
 	$(COMPILE) --extra demo --extra dashboard -c requirements/daemon.txt pyproject.toml -o requirements/central.txt
 	$(COMPILE) --extra dev -c requirements/daemon.txt -c requirements/central.txt pyproject.toml -o requirements/dev.txt
+	$(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command "make lock" requirements/tools/scan.in -o requirements/tools/scan.txt

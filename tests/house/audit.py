@@ -3,6 +3,9 @@
 Asks PyPI's advisories about every pin of every lock with ``pip-audit --strict``, so that a pin that
 nobody knows of fails too. Where the advisories cannot be had nothing is audited, and it says so:
 a laboratory without a network must still be able to run the tests.
+
+What lies in ``requirements/tools`` is not audited: it is installed with nothing of ours, and what
+it pins is its own makers' choice.
 """
 
 from __future__ import annotations

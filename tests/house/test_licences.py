@@ -1,4 +1,8 @@
-"""Nothing under the GPL or AGPL is installed, and each exception says why it is one."""
+"""Nothing under the GPL or AGPL is installed, and each exception says why it is one.
+
+What lies in ``requirements/tools`` is installed with nothing of ours: a program in an environment
+of its own, which may stand under any licence. Nothing else may take its lock.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +36,19 @@ def test_everything_that_is_installed_stands_under_an_allowed_licence(
     }
 
     assert refused == {}
+
+
+def test_a_tool_of_any_licence_is_in_no_lock_of_ours() -> None:
+    tools = (REPOSITORY / "requirements" / "tools").glob("*.in")
+    named = {
+        line.partition(">")[0].strip()
+        for tool in tools
+        for line in tool.read_text("utf-8").splitlines()
+        if line and not line.startswith("#")
+    }
+
+    assert named == {"wapiti3"}
+    assert not named & {pin.name for lock in LOCKS for pin in read_lock(lock)}
 
 
 def test_the_list_allows_no_licence_that_asks_for_our_source(known: Allowed) -> None:

@@ -15,7 +15,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-LOCKS = sorted((REPOSITORY / "requirements").glob("*.txt"))
+LOCKS = sorted((REPOSITORY / "requirements").rglob("*.txt"))
 
 _PIN = re.compile(r"^([a-z0-9][a-z0-9.-]*)==(\S+)", re.MULTILINE)
 

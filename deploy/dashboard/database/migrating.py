@@ -9,7 +9,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import insert, select, text
 
-from deploy.dashboard.database import versions
+from deploy.dashboard.database import fence, versions
 from deploy.dashboard.database.opening import Database
 from deploy.dashboard.database.partitions import make_partitions
 from deploy.dashboard.database.tables import meta
@@ -40,6 +40,7 @@ def migrate(database: Database) -> tuple[str | None, str]:
             versions.judge(before, database.name)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        fence.put_up(connection)
         make_partitions(connection, utc_now())
         known = connection.scalar(select(meta.c.value).where(meta.c.key == "database_id"))
         if known is None:

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from sqlalchemy import text
 
-from deploy.dashboard.database import versions
+from deploy.dashboard.database import fence, versions
 from deploy.dashboard.errors import DatabaseAwayError, DatabaseError
 from deploy.database.opening import BaseDatabase, reason_of
 
@@ -51,13 +51,20 @@ class Database(BaseDatabase):
             DatabaseError: it cannot be read, or is of another version.
         """
         self.require()
-        if self.is_sqlite:
-            with self.reading() as connection:
-                fault = connection.scalar(text("PRAGMA quick_check(1)"))
-            return [] if fault == "ok" else [f"{self.name} is damaged ({fault}): restore a copy"]
         with self.reading() as connection:
-            return [
-                f"{setting} is off: a power cut loses results that were receipted; switch it on"
-                for setting in ("fsync", "synchronous_commit", "full_page_writes")
-                if connection.scalar(text(f"SHOW {setting}")) == "off"
+            if self.is_sqlite:
+                fault = connection.scalar(text("PRAGMA quick_check(1)"))
+                kept = (
+                    [] if fault == "ok" else [f"{self.name} is damaged ({fault}): restore a copy"]
+                )
+            else:
+                kept = [
+                    f"{setting} is off: a power cut loses results that were receipted; switch it on"
+                    for setting in ("fsync", "synchronous_commit", "full_page_writes")
+                    if connection.scalar(text(f"SHOW {setting}")) == "off"
+                ]
+            return kept + [
+                f"nothing refuses changes to {table}: `leuko-deploy dashboard verify` says whether "
+                "there were any, `leuko-deploy dashboard migrate` puts the fence up again"
+                for table in fence.gaps(connection)
             ]

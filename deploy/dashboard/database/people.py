@@ -1,7 +1,7 @@
 """Tables of people: who may come in, and what they decided.
 
-Reviews and audit are only ever added to. Each row names the hash of the row before it, and no two
-rows name the same one, so a chain has no branches.
+Reviews and audit are only ever added to, which the database itself sees to (``fence.py``). Each row
+names the hash of the row before it, and no two rows name the same one, so a chain has no branches.
 """
 
 from __future__ import annotations
@@ -60,6 +60,17 @@ tokens = Table(
     Column("seen_at", Moment),
 )
 """What programs come in with, each in the name of a user."""
+
+failed_logins = Table(
+    "failed_logins",
+    METADATA,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("key", String(64), nullable=False),  # SHA-256: what is typed may be a password
+    Column("at", Moment, nullable=False),
+    Index("ix_failed_logins_key", "key", "at"),
+    Index("ix_failed_logins_at", "at"),
+)
+"""What failed in the last minutes, once by user and once by address; of all processes."""
 
 reviews = Table(
     "reviews",

@@ -17,7 +17,14 @@ from deploy.dashboard.database.fleet import (
     stretches,
     workers,
 )
-from deploy.dashboard.database.people import audit, reviews, sessions, tokens, users
+from deploy.dashboard.database.people import (
+    audit,
+    failed_logins,
+    reviews,
+    sessions,
+    tokens,
+    users,
+)
 from deploy.dashboard.database.slides import (
     cells,
     crops,
@@ -43,6 +50,7 @@ __all__ = [
     "controls",
     "crops",
     "devices",
+    "failed_logins",
     "frames",
     "health",
     "meta",

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, inspect, text
 
 from deploy.dashboard.errors import DatabaseError
 
-VERSIONS = ("0001",)
+VERSIONS = ("0001", "0002")
 """All that there ever were, oldest first; each is a module of ``migrations/versions``."""
 NEWEST = VERSIONS[-1]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import quote
@@ -116,7 +115,7 @@ def create_app(settings: WebSettings) -> FastAPI:
         database,
         Pages(assets),
         hub,
-        FailedLogins(settings.logins, time.monotonic),
+        FailedLogins(database, settings.logins),
         previews,
         desk,
     )

@@ -121,7 +121,7 @@ def test_the_command_migrates_and_checks(place: str) -> None:
     refused = command("check")
     assert refused.returncode == 20
     assert "leuko-deploy dashboard migrate" in refused.stderr
-    assert "to version 0001" in command("migrate").stdout
+    assert "to version 0002" in command("migrate").stdout
     assert "already" in command("migrate").stdout
     well = command("check")
     assert well.returncode == 0, well.stderr

@@ -6,13 +6,14 @@ import asyncio
 import shutil
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from argon2 import PasswordHasher
+from fastapi import FastAPI
 from playwright.sync_api import Browser, sync_playwright
 
 from deploy.dashboard.access import passwords, users
@@ -84,10 +85,12 @@ def opened(settings: WebSettings, base: str = "http://127.0.0.1") -> Iterator[Cl
 
 
 @contextmanager
-def serving(settings: WebSettings) -> Iterator[str]:
+def serving(
+    settings: WebSettings, create: Callable[[WebSettings], FastAPI] = create_app
+) -> Iterator[str]:
     """The application behind a real socket."""
     listening = listen(settings.host, settings.port)
-    server = Server(create_app(settings), settings)
+    server = Server(create(settings), settings)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])), daemon=True)
     thread.start()
     while not server.started and thread.is_alive():

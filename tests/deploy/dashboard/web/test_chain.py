@@ -63,6 +63,16 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+def tampering(file: Path) -> closing[sqlite3.Connection]:
+    """The file open to somebody who owns it, and who took the fence down first."""
+    raw = sqlite3.connect(file, isolation_level=None)
+    triggers = raw.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
+    assert triggers
+    for (name,) in triggers:
+        raw.execute(f"DROP TRIGGER {name}")
+    return closing(raw)
+
+
 def check(file: Path, held: anchor.Anchor | None = None) -> None:
     with Database(file) as database, database.reading() as connection:
         anchor.verify_all(connection, held)
@@ -84,7 +94,7 @@ def test_any_tampering_is_noticed_and_the_row_is_named(
     row = data.draw(st.integers(1, ROWS))
     how = data.draw(st.sampled_from(["change", "delete", "swap", "insert", "document"]))
     first = row
-    with closing(sqlite3.connect(file, isolation_level=None)) as raw:
+    with tampering(file) as raw:
         if how == "change":
             column = data.draw(st.sampled_from([name for name in COLUMNS if name != "id"]))
             before = raw.execute(f"SELECT {column} FROM reviews WHERE id = ?", (row,)).fetchone()[0]  # noqa: S608
@@ -123,9 +133,8 @@ def test_an_end_that_was_cut_off_is_known_by_an_anchor(written: Path, tmp_path: 
     file = Path(shutil.copy(written, tmp_path / "cut.db"))
     with Database(file) as database, database.reading() as connection:
         held = anchor.read(anchor.make(connection).to_json())
-    with closing(sqlite3.connect(file)) as raw:
+    with tampering(file) as raw:
         raw.execute("DELETE FROM reviews WHERE id > ?", (ROWS - 2,))
-        raw.commit()
 
     check(file)
     with pytest.raises(ChainError, match=f"row {ROWS - 1} is missing.*{ROWS} rows, here are"):
@@ -137,9 +146,8 @@ def test_a_chain_that_was_written_anew_is_known_by_an_anchor(written: Path, tmp_
     with Database(file) as database:
         with database.reading() as connection:
             held = anchor.make(connection)
-        with closing(sqlite3.connect(file)) as raw:
+        with tampering(file) as raw:
             raw.execute("DELETE FROM reviews WHERE id > 3")
-            raw.commit()
         for unique_id in range(100, 100 + ROWS):
             add(database, unique_id)
 
@@ -235,9 +243,8 @@ def test_the_commands_check_and_anchor(written: Path, tmp_path: Path) -> None:
     assert f"reviews: {ROWS} rows hold" in run("verify")
     assert "held to no anchor" in run("verify")
     assert "nothing that was there then is missing" in run("verify", "--anchor", str(kept))
-    with closing(sqlite3.connect(file)) as raw:
+    with tampering(file) as raw:
         raw.execute("UPDATE reviews SET label = 'normal' WHERE id = 4")
-        raw.commit()
     assert "ChainError: reviews: row 4 was changed" in run("verify")
     assert "ChainError: reviews: row 4 was changed" in run("anchor"), (
         "nobody anchors what is broken"
