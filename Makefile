@@ -66,7 +66,7 @@ soak: $(VENV)/.dev mosquitto strace ## the tests that repeat themselves, at full
 SCANNER := .venv-scan
 SCAN_S ?= 600
 .PHONY: scan
-scan: $(VENV)/.dev $(SCANNER)/.ready ## attack the dashboard with a scanner of web applications (an hour or more)
+scan: $(VENV)/.dev $(SCANNER)/.ready ## attack the dashboard with a scanner of web applications (20 min)
 	@LEUKO_SCAN=1 LEUKO_SCAN_S=$(SCAN_S) LEUKO_SCANNER=$(SCANNER)/bin/wapiti \
 	  $(BIN)/python -m pytest -s tests/deploy/dashboard/scan
 

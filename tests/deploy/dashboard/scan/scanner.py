@@ -11,7 +11,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,7 +80,7 @@ class Report:
         return [one for one in self.findings if one.is_grave]
 
     def figures(self) -> str:
-        """For people: how much was done, and every finding."""
+        """For people: how much was done, and every finding; of information one and a count."""
         by_level = {level: sum(one.level == level for one in self.findings) for level in LEVELS}
         found = ", ".join(f"{count} {level}" for level, count in by_level.items())
         by_module = ", ".join(f"{name} {count}" for name, count in self.requests.items())
@@ -89,7 +89,16 @@ class Report:
             f"({by_module}); {self.skipped} skipped; "
             f"not finished: {', '.join(self.cut) or 'none'}; findings: {found}"
         )
-        return "\n".join((done, *(f"  {one}" for one in sorted(self.findings, key=str))))
+        told = sorted((one for one in self.findings if one.level != "info"), key=str)
+        return "\n".join((done, *(f"  {one}" for one in told), *self._informations()))
+
+    def _informations(self) -> Iterator[str]:
+        by_kind: dict[tuple[str, str], list[Finding]] = {}
+        for one in self.findings:
+            if one.level == "info":
+                by_kind.setdefault((one.module, one.kind), []).append(one)
+        for found in by_kind.values():
+            yield f"  {found[0]} ({len(found)} times)"
 
 
 def find_scanner() -> Path | None:

@@ -40,7 +40,7 @@ class Asked:
         with self._lock:
             self.answers[(scope["method"], route, status)] += 1
             if status >= 500:
-                query = scope["query_string"].decode("latin-1")
+                query = str(scope["query_string"], "latin-1")
                 self.broke.append(f"{scope['method']} {scope['path']}?{query}: {status}")
 
     def count(self) -> int:

@@ -1,6 +1,6 @@
 """A scanner finds no hole in the application, and would have found it.
 
-Only ``make scan`` runs this: it takes the better part of an hour.
+Only ``make scan`` runs this: it takes twenty minutes.
 """
 
 from __future__ import annotations
