@@ -40,6 +40,9 @@ from deploy.rollout.wire import Wire
 from edge_daemon.contract.envelope import utc_now
 from edge_daemon.contract.messages import Desired, DesiredBundle
 
+UNHEARD_WITHIN_S = 10.0
+"""So long after a connection devices of which the broker has said nothing yet are waited for."""
+
 
 class Controller:
     """One rollout. ``step`` is called again and again, until ``over``; all of it in one thread."""
@@ -60,6 +63,7 @@ class Controller:
         self._on_entry = on_entry
         self._asked_s = float("-inf")
         self._entered = False
+        self._fleet_heard = False
         self.watching = Watching(standing, hearing)
 
     @property
@@ -104,7 +108,7 @@ class Controller:
             self._asked_s = time.monotonic()
             self._grant_wishes()
         judged = self.watching.tick(connected=self._wire.connected)
-        if not (judged and self._wire.heard_out):
+        if not (judged and self._wire.heard_out and self._is_fleet_heard()):
             return
         standing = self.standing
         foreign = set(self.watching.foreign())
@@ -125,6 +129,17 @@ class Controller:
             self._write(Ended(how="done", late=self.watching.late()))
         elif standing.paused is None:
             self._go_on(standing.current)
+
+    def _is_fleet_heard(self) -> bool:
+        """Of each of its devices the broker has said what it keeps, or has had the time to.
+
+        A broker that is busy may be silent in the midst of it: who was not heard yet must not be
+        taken for one that does not have what it was ordered.
+        """
+        if not self._fleet_heard:
+            seen, devices = self._hearing.seen, self.standing.plan.devices
+            self._fleet_heard = all(seen[name].reported.state is not None for name in devices)
+        return self._fleet_heard or self._wire.has_heard(UNHEARD_WITHIN_S)
 
     def _go_on(self, wave: PlannedWave) -> None:
         standing = self.standing

@@ -13,14 +13,16 @@ from collections.abc import Callable
 
 from deploy.rollout.errors import RolloutError
 from edge_daemon.contract.messages import Desired
-from edge_daemon.contract.topics import CHANNELS, ROOT, topic_of
+from edge_daemon.contract.topics import CHANNELS, ROOT, Leaf, topic_of
 from edge_daemon.delivery.backoff import Redial
 from edge_daemon.delivery.link import Arrival, Link, open_link
 from edge_daemon.delivery.parcel import Parcel
 from edge_daemon.delivery.settings import BrokerSettings
 from edge_daemon.errors import BrokerError
 
-_HEARD = ("status", "health", "update", "control", "shadow", "desired")
+_HEARD: tuple[Leaf, ...] = ("desired", "update", "control", "shadow", "health", "status")
+"""In this order a broker says what it has kept: once the status of a device was heard, the rest of
+it was, the orders that others gave among it."""
 _PUMP_S = 0.05
 QUIET_S = 0.5
 LISTEN_FIRST_S = 2.0
@@ -160,6 +162,7 @@ class Wire:
 
 
 def _filters() -> list[str]:
-    paths = [channel.path.split("/") for channel in CHANNELS if channel.leaf in _HEARD]
+    path_of = {channel.leaf: channel.path for channel in CHANNELS}
+    paths = [path_of[leaf].split("/") for leaf in _HEARD]
     levels = (["+" if level[0] == "{" else level for level in path] for path in paths)
     return [f"{ROOT}/+/+/{'/'.join(path)}" for path in levels]

@@ -127,6 +127,8 @@ class Simulated:
     """Versions of the daemon that it began to try, in order."""
     parts: dict[str, DesiredBundle | None] = field(default_factory=dict)
     """What it followed last, by kind."""
+    slide: str | None = None
+    """Under way: a candidate goes on looking on until its end."""
 
 
 class SimulatedFleet:
@@ -212,6 +214,25 @@ class SimulatedFleet:
             self.devices[name].version = OLD
             self._status(self.devices[name])
 
+    def ends_its_slide(self, name: str) -> None:
+        """And whatever waited for that is done."""
+        with self._lock:
+            device = self.devices[name]
+            device.slide = None
+            news = {"waits_for": None, "looked_at": utc_now()}
+            device.standing = device.standing.model_copy(update=news)
+            self._update(device)
+
+    def forgotten(self, name: str) -> None:
+        """The broker keeps no status of it any more; until it says one, nobody knows of it."""
+        topic = f"leukoedge/v1/{name}/status"
+        self._client.publish(topic, b"", 1, retain=True).wait_for_publish(PATIENCE_S)
+
+    def says_how_it_is(self, name: str) -> None:
+        """Its status once more."""
+        with self._lock:
+            self._status(self.devices[name])
+
     def screen(self) -> None:
         """Each screens some frames more, at most every 5 s, as daemons do."""
         if time.monotonic() - self._screened_s < 5.0:
@@ -260,12 +281,19 @@ class SimulatedFleet:
         return part is None or part != before
 
     def _follow_bundle(self, device: Simulated, order: Desired) -> None:
-        news: dict[str, Any] = {"order": order.id}
+        news: dict[str, Any] = {"order": order.id, "looked_at": utc_now()}
         wanted = order.bundle
         manner = self.manners.get(device.name)
         is_new = self._is_new(device, order, "bundle")
         if is_new:
-            news |= {"step": "followed", "refused": None}
+            news |= {"step": "followed", "refused": None, "waits_for": None}
+        if wanted is None and device.standing.step == "candidate":
+            said_first = news | {"looked_at": None}  # before anything is done for it
+            device.standing = device.standing.model_copy(update=said_first)
+            self._update(device)
+            if device.slide is not None:
+                why = f"{device.slide} is under way, and nothing changes inside a slide"
+                news["waits_for"] = why
         if wanted is not None and is_new:
             assert release_order(wanted.version) > release_order(device.version), "never down"
             news |= {"desired": f"{wanted.name}-{wanted.version}", "role": wanted.role}
