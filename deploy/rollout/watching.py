@@ -199,6 +199,16 @@ class Watching:
             and not self.is_foreign(name)
         ]
 
+    def unanswered(self) -> list[str]:
+        """Devices that have not said that they follow their last order: it waits for them."""
+        seen, target = self._hearing.seen, self._standing.plan.target
+        return [
+            name
+            for name, given in self._standing.given.items()
+            if After(seen[name], given.order.id, target).answer is None
+            and not self.is_foreign(name)
+        ]
+
     def _is_back(self, name: str, given: Given) -> bool:
         plan, seen = self._standing.plan, self._hearing.seen[name]
         if given.may_look_on:

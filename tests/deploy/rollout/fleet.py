@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +23,7 @@ from typing_extensions import Self
 from deploy.rollout.targets import Target, targets_of
 from deploy.trust.add import add
 from deploy.trust.inspect import offered
-from edge_daemon.contract.envelope import utc_now
+from edge_daemon.contract.envelope import FromDevice, utc_now
 from edge_daemon.contract.findings import BlastFraction, FrameCounts
 from edge_daemon.contract.messages import (
     Desired,
@@ -158,20 +158,28 @@ class SimulatedFleet:
         self._client.on_connect = self._connected
         self.orders: dict[str, list[Desired]] = defaultdict(list)
         """Every order that came, whether the device was there or not."""
+        self.orders_heard = 0
+        """All that came, repeats among them."""
         self._thread = threading.Thread(target=self._tick, daemon=True)
 
     def __enter__(self) -> Self:
         self._client.connect("127.0.0.1", self._port)
         self._client.loop_start()
         assert wait_until(self._client.is_connected, PATIENCE_S)
-        sent = []
         with self._lock:
-            for device in self.devices.values():
-                sent += [self._status(device), self._update(device), self._health(device)]
+            sent = [say(one) for one in self.devices.values() for say in self.first_words]
         for one in sent:
             one.wait_for_publish(PATIENCE_S)
         self._thread.start()
         return self
+
+    @property
+    def first_words(self) -> tuple[Callable[[Simulated], paho.MQTTMessageInfo], ...]:
+        """What a daemon says when it has connected."""
+        return (self._status, self._update, self._health)
+
+    def _client_of(self, _name: str) -> paho.Client:
+        return self._client
 
     def __exit__(
         self,
@@ -225,7 +233,13 @@ class SimulatedFleet:
 
     def forgotten(self, name: str) -> None:
         """The broker keeps no status of it any more; until it says one, nobody knows of it."""
-        topic = f"leukoedge/v1/{name}/status"
+        self._clear(f"leukoedge/v1/{name}/status")
+
+    def forgets_its_order(self, name: str) -> None:
+        """The broker keeps no order for it any more."""
+        self._clear(f"leukoedge/v1/{name}/desired")
+
+    def _clear(self, topic: str) -> None:
         self._client.publish(topic, b"", 1, retain=True).wait_for_publish(PATIENCE_S)
 
     def says_how_it_is(self, name: str) -> None:
@@ -250,6 +264,9 @@ class SimulatedFleet:
         client.subscribe("leukoedge/v1/+/+/desired", qos=1)
 
     def _arrived(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
+        if not message.payload:
+            return
+        self.orders_heard += 1
         order = parse_message(message.payload)
         assert isinstance(order, Desired)
         name = f"{order.site}/{order.device}"
@@ -408,7 +425,8 @@ class SimulatedFleet:
 
     def _say(self, message: Message, topic: str | None = None) -> paho.MQTTMessageInfo:
         channel = channel_of(message)
-        return self._client.publish(
+        assert isinstance(message, FromDevice | Desired)
+        return self._client_of(f"{message.site}/{message.device}").publish(
             topic or topic_of(message), message.to_json(), channel.qos, channel.retained
         )
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
 
+from deploy.broker.mosquitto import SAVED_EVERY_S
 from deploy.registry.record import Desired as Wished
 from deploy.registry.store import Registry
 from deploy.rollout import run, watching
 from deploy.rollout.errors import RolloutError
+from deploy.rollout.hearing import Hearing
 from deploy.rollout.listing import device_word
 from deploy.rollout.targets import Target
+from deploy.rollout.wire import SAFE_AFTER_S
 from edge_daemon.contract.messages import Desired, DesiredBundle
+from edge_daemon.delivery.link import open_link
+from edge_daemon.delivery.settings import BrokerSettings
 from tests.deploy.registry.fleet import NOW, health
 from tests.deploy.rollout.fleet import BACK, NEW, OLD, Manner, SimulatedFleet, wait_long
 from tests.deploy.rollout.process import roll_out
@@ -24,6 +30,7 @@ from tests.nursery import Child
 NAMES = [f"{site}/scope-{number}" for site in ("lab", "ward") for number in (1, 2)]
 Staged = Callable[[list[str]], Stage]
 Bundles = dict[str, Target]
+CLOCK_S = 4
 LookingOn: TypeAlias = tuple[Stage, SimulatedFleet, str]
 """A stage, its fleet, and the canary."""
 
@@ -367,6 +374,36 @@ def test_a_device_that_is_away_catches_up_by_itself(
         assert wait_long(lambda: fleet.versions(away) == [NEW])
 
 
+def test_an_order_that_waits_for_somebody_outlives_a_broker_that_saves_by_the_clock(
+    stage: Staged, mosquitto: Path, bundles: Bundles, tmp_path: Path
+) -> None:
+    """As where devices wait for receipts. Killed after the rollout, nobody says the order again."""
+    saving = f"autosave_on_changes false\nautosave_interval {CLOCK_S}\npersistence true\n"
+    place = tmp_path / "by-the-clock"
+    extra = f"{saving}persistence_location {place}/"
+    with Mosquitto(mosquitto, place, persistent=False, extra=extra) as clocked:
+        here = Stage(tmp_path, clocked.url, stage([]).repository, NAMES)
+        here.safe_after_s = CLOCK_S + 2.0
+        rollout = here.rollout(
+            devices={"all": True, "offline": "order"}, waves=[{"share": 1.0, "soak_s": 0.0}]
+        )
+        with SimulatedFleet(clocked.port, NAMES, bundles) as fleet:
+            fleet.leaves(NAMES[3])
+            assert here.start(rollout).end().word == "done"
+            clocked.kill()
+            clocked.start()
+        kept = Hearing({})
+        link = open_link(BrokerSettings.from_url(clocked.url), "newcomer", on_arrival=kept.take)
+        link.subscribe("leukoedge/v1/+/+/desired")
+        assert wait_long(lambda: link.pump(0.1) and NAMES[3] in kept.orders)
+        link.close()
+    assert kept.orders[NAMES[3]].bundle == DesiredBundle(name="paper", version=NEW)
+
+
+def test_the_broker_as_we_write_it_has_saved_by_then() -> None:
+    assert SAFE_AFTER_S > SAVED_EVERY_S + 2.0
+
+
 def test_with_too_few_answers_it_pauses_and_a_person_has_to_look(
     stage: Staged, broker: Mosquitto, bundles: Bundles
 ) -> None:
@@ -418,6 +455,21 @@ def test_what_others_say_in_the_name_of_a_device_changes_nothing(
         fleet.says(health("lab/stranger", temperatures_c={"gpu": 120.0}))
         fleet._client.publish(f"leukoedge/v1/{NAMES[0]}/health", b"{").wait_for_publish(30)
         assert running.end().word == "done"
+
+
+def test_what_the_broker_keeps_already_is_not_said_again(
+    stage: Staged, broker: Mosquitto, bundles: Bundles
+) -> None:
+    """A thousand orders that change nothing are a minute's work for a broker."""
+    here = stage(NAMES)
+    rollout = here.rollout(waves=[{"share": 1.0, "soak_s": 0.0}])
+    with SimulatedFleet(broker.port, NAMES, bundles) as fleet:
+        assert here.start(rollout).end().word == "done"
+        fleet.forgets_its_order(NAMES[1])
+        heard = fleet.orders_heard
+        assert here.start(rollout).end().word == "done"
+        assert wait_long(lambda: fleet.orders_heard > heard)
+        assert not wait_long(lambda: fleet.orders_heard > heard + 1, 0.5)
 
 
 def test_who_is_ordered_something_else_meanwhile_is_left_to_that(
