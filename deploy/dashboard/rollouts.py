@@ -118,13 +118,15 @@ class _Given:
     purpose: str
     good: bool = False
     failed: str | None = None
+    may_look_on: bool = False
+    """Taken back from a candidate, and nothing was heard of that yet."""
 
     @property
     def word(self) -> str:
         if self.failed is not None:
             return "failed"
         done = {"candidate": "looked on", "active": "well", "back": "back"}
-        if self.good or self.purpose == "withdraw":
+        if self.good or (self.purpose == "withdraw" and not self.may_look_on):
             return done.get(self.purpose, "kept what it had")
         return "ordered"
 
@@ -143,7 +145,10 @@ class _So:
         match said["kind"]:
             case "ordered":
                 for name in said["orders"]:
-                    self.given[name] = _Given(said["purpose"])
+                    before, purpose = self.given.get(name), said["purpose"]
+                    looks_on = before is not None and before.purpose == "candidate"
+                    may_look_on = looks_on and purpose == "withdraw"
+                    self.given[name] = _Given(purpose, may_look_on=may_look_on)
                 return f"wave {said['wave'] + 1}: {_devices(said['orders'])} ordered"
             case "answered":
                 for name in said.get("good", ()):

@@ -100,7 +100,8 @@ class Listener:
         before = self._registry.listened
         link = open_link(self._redial.settings, self._client_id, on_arrival=self._arrived)
         try:
-            link.subscribe(*(f"{ROOT}/+/+/{path}" for path in TOPICS))
+            # QoS 0: a broker that saves after each change takes every acknowledgement for one
+            link.subscribe(*(f"{ROOT}/+/+/{path}" for path in TOPICS), qos=0)
         except BrokerError:
             link.close()
             raise

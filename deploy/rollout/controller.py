@@ -36,9 +36,12 @@ from deploy.rollout.plan import PlannedWave
 from deploy.rollout.record import Before
 from deploy.rollout.targets import Kind
 from deploy.rollout.watching import JUDGE_EVERY_S, Watching
-from deploy.rollout.wire import Wire
+from deploy.rollout.wire import SAFE_AFTER_S, Wire
 from edge_daemon.contract.envelope import utc_now
 from edge_daemon.contract.messages import Desired, DesiredBundle
+
+UNHEARD_WITHIN_S = 10.0
+"""So long after a connection devices of which the broker has said nothing yet are waited for."""
 
 
 class Controller:
@@ -52,14 +55,21 @@ class Controller:
         hearing: Hearing,
         registry: Registry,
         on_entry: Callable[[Entry], object] = lambda _entry: None,
+        safe_after_s: float = SAFE_AFTER_S,
     ) -> None:
-        """Nothing is done yet. ``on_entry`` hears of everything that is written down."""
+        """Nothing is done yet.
+
+        ``on_entry`` hears of everything that is written down; ``safe_after_s``: so long after it
+        took an order a broker that is killed may forget it.
+        """
         self.standing = standing
         self._journal, self._wire, self._hearing = journal, wire, hearing
         self._registry = registry
         self._on_entry = on_entry
+        self._safe_after_s = safe_after_s
         self._asked_s = float("-inf")
         self._entered = False
+        self._fleet_heard = False
         self.watching = Watching(standing, hearing)
 
     @property
@@ -69,24 +79,29 @@ class Controller:
 
     @property
     def over(self) -> bool:
-        """Nothing more happens by itself, and the broker has every order."""
+        """Nothing more happens by itself, and the broker has every order.
+
+        Where a device does not follow its order yet, on its disk too: nobody says it again, and a
+        broker that forgot it would give the one before to who comes back.
+        """
         at_rest = self.standing.ended is not None or (
             self.standing.stopped is not None
             and self.standing.undoing is None
             and not self._undoes_by_itself
             and not self._not_taken()
         )
-        return at_rest and self._entered and self._wire.idle
+        if not (at_rest and self._entered and self._wire.idle):
+            return False
+        return self._wire.is_safe(self._safe_after_s) or not self.watching.unanswered()
 
     @property
     def _undoes_by_itself(self) -> bool:
         return self.standing.rollout.undo == "by_itself" and self.standing.plan.back is not None
 
     def begin(self) -> None:
-        """Say again what was ordered before, by this process or one before it."""
+        """Before the connection: say again what was ordered, where the broker does not keep it."""
         for name, given in self.standing.given.items():
-            if not self.watching.is_foreign(name):
-                self._wire.say(self._message(name, given.order, given.purpose))
+            self._wire.say(self._message(name, given.order, given.purpose))
 
     def step(self) -> None:
         """Hear and say for a moment, then what is next.
@@ -104,7 +119,7 @@ class Controller:
             self._asked_s = time.monotonic()
             self._grant_wishes()
         judged = self.watching.tick(connected=self._wire.connected)
-        if not (judged and self._wire.heard_out):
+        if not (judged and self._wire.heard_out and self._is_fleet_heard()):
             return
         standing = self.standing
         foreign = set(self.watching.foreign())
@@ -125,6 +140,17 @@ class Controller:
             self._write(Ended(how="done", late=self.watching.late()))
         elif standing.paused is None:
             self._go_on(standing.current)
+
+    def _is_fleet_heard(self) -> bool:
+        """Of each of its devices the broker has said what it keeps, or has had the time to.
+
+        A broker that is busy may be silent in the midst of it: who was not heard yet must not be
+        taken for one that does not have what it was ordered.
+        """
+        if not self._fleet_heard:
+            seen, devices = self._hearing.seen, self.standing.plan.devices
+            self._fleet_heard = all(seen[name].reported.state is not None for name in devices)
+        return self._fleet_heard or self._wire.has_heard(UNHEARD_WITHIN_S)
 
     def _go_on(self, wave: PlannedWave) -> None:
         standing = self.standing

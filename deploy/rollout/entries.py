@@ -134,6 +134,13 @@ class Given:
     wave: int
     good: bool = False
     failed: str | None = None
+    may_look_on: bool = False
+    """Taken back from a candidate: until the device has said otherwise, it looks on."""
+
+    @property
+    def is_answer_awaited(self) -> bool:
+        """Whether the device is heard of again: of an order that was not carried out it is not."""
+        return self.purpose != "withdraw" or self.may_look_on
 
 
 @dataclass
@@ -177,7 +184,14 @@ class Standing:
         match entry:
             case Ordered():
                 for name, order in entry.orders.items():
-                    self.given[name] = Given(order, entry.purpose, entry.wave)
+                    before = self.given.get(name)
+                    looks_on = before is not None and before.purpose == "candidate"
+                    self.given[name] = Given(
+                        order,
+                        entry.purpose,
+                        entry.wave,
+                        may_look_on=looks_on and entry.purpose == "withdraw",
+                    )
                     self.waived.discard(name)
                     self.ids.add(order.id)
             case Answered():

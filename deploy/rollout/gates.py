@@ -66,6 +66,16 @@ class After:
         said = standing if self.target.kind == "bundle" else standing and standing.daemon
         return said if said is not None and said.order == self.order else None
 
+    @property
+    def looks_on_no_longer(self) -> bool:
+        """Its updater has looked at this order, which names no bundle, and waits for nothing.
+
+        That it follows the order it says before it has had the candidate put aside.
+        """
+        said = self.answer
+        has_looked = isinstance(said, UpdateStanding) and said.looked_at is not None
+        return has_looked and said is not None and said.waits_for is None
+
 
 Gate: TypeAlias = Callable[[Before, After, Gates], Verdict]
 

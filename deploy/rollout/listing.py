@@ -138,7 +138,7 @@ def device_word(standing: Standing, name: str) -> str:
         "back": "back",
         "withdraw": "kept what it had",
     }
-    if given.good or given.purpose == "withdraw":
+    if given.good or not given.is_answer_awaited:
         return done[given.purpose]
     return f"ordered to {_SHALL[given.purpose]}"
 

@@ -24,7 +24,7 @@ from deploy.rollout.listing import as_plan, entry_line, live_table, plan_lines
 from deploy.rollout.plan import Known, Plan, make_plan
 from deploy.rollout.settings import Rollout
 from deploy.rollout.targets import Kind, targets_of
-from deploy.rollout.wire import LISTEN_FIRST_S, Wire
+from deploy.rollout.wire import LISTEN_FIRST_S, SAFE_AFTER_S, Wire
 from deploy.trust.inspect import offered, root_to_pin
 from edge_daemon.contract.envelope import utc_now
 from edge_daemon.delivery.settings import BrokerSettings
@@ -48,6 +48,7 @@ class Desk:
     json: bool = False
     hear_s: float = HEAR_S
     listen_first_s: float = LISTEN_FIRST_S
+    safe_after_s: float = SAFE_AFTER_S
 
 
 def planned(desk: Desk, rollout: Rollout) -> Plan:
@@ -186,10 +187,16 @@ def _run(desk: Desk, wish: wishes.What | None = None) -> Standing:
         wire = Wire(desk.broker, hearing.take, desk.listen_first_s)
         stack.callback(wire.close)
         controller = Controller(
-            standing, journal, wire, hearing, desk.registry, lambda entry: _tell(desk, entry)
+            standing,
+            journal,
+            wire,
+            hearing,
+            desk.registry,
+            lambda entry: _tell(desk, entry),
+            desk.safe_after_s,
         )
-        wire.connect()
         controller.begin()
+        wire.connect()
         stopping = stack.enter_context(stop_on_signals())
         live = not desk.json and desk.console.is_terminal
         shown = Live(console=desk.console, auto_refresh=False) if live else nullcontext()

@@ -186,18 +186,33 @@ class Watching:
         )
 
     def not_back(self) -> list[str]:
-        """Devices that were ordered to go back and are not there, nor said that they will not."""
+        """Devices that were ordered to go back, or to look on no longer, and have not.
+
+        Not those that said that they will not.
+        """
         return [
             name
             for name, given in self._standing.given.items()
-            if given.purpose == "back"
+            if (given.purpose == "back" or given.may_look_on)
             and given.failed is None
             and not self._is_back(name, given)
             and not self.is_foreign(name)
         ]
 
+    def unanswered(self) -> list[str]:
+        """Devices that have not said that they follow their last order: it waits for them."""
+        seen, target = self._hearing.seen, self._standing.plan.target
+        return [
+            name
+            for name, given in self._standing.given.items()
+            if After(seen[name], given.order.id, target).answer is None
+            and not self.is_foreign(name)
+        ]
+
     def _is_back(self, name: str, given: Given) -> bool:
-        back = self._standing.plan.back
-        if given.purpose != "back" or back is None:
+        plan, seen = self._standing.plan, self._hearing.seen[name]
+        if given.may_look_on:
+            return given.good or After(seen, given.order.id, plan.target).looks_on_no_longer
+        if given.purpose != "back" or plan.back is None:
             return False
-        return After(self._hearing.seen[name], given.order.id, back).keeps_it
+        return After(seen, given.order.id, plan.back).keeps_it

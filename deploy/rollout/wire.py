@@ -1,7 +1,11 @@
 """The controller's connection: what devices say comes in, retained orders go out.
 
-A broker that goes is waited for. After each connection all orders of this rollout are said again:
-a repeat is the same message, and a broker may have lost its memory.
+A broker that goes is waited for. After each connection all orders of this rollout that it does not
+keep are said again: it may have lost its memory.
+
+It listens at QoS 0: all that it goes by is kept by the broker, and comes again after a loss. To a
+broker that saves after each change every acknowledgement is one: a thousand devices that are heard
+would cost it two thousand savings, and the first order would wait behind them.
 """
 
 from __future__ import annotations
@@ -13,18 +17,24 @@ from collections.abc import Callable
 
 from deploy.rollout.errors import RolloutError
 from edge_daemon.contract.messages import Desired
-from edge_daemon.contract.topics import CHANNELS, ROOT, topic_of
+from edge_daemon.contract.topics import CHANNELS, ROOT, Leaf, topic_of
 from edge_daemon.delivery.backoff import Redial
 from edge_daemon.delivery.link import Arrival, Link, open_link
 from edge_daemon.delivery.parcel import Parcel
 from edge_daemon.delivery.settings import BrokerSettings
 from edge_daemon.errors import BrokerError
 
-_HEARD = ("status", "health", "update", "control", "shadow", "desired")
+_HEARD: tuple[Leaf, ...] = ("desired", "update", "control", "shadow", "health", "status")
+"""In this order a broker says what it has kept: once the status of a device was heard, the rest of
+it was, the orders that others gave among it."""
 _PUMP_S = 0.05
 QUIET_S = 0.5
 LISTEN_FIRST_S = 2.0
 """After a connection the orders that others gave are heard before any is said over them."""
+
+SAFE_AFTER_S = 15.0
+"""A broker that saves what it keeps by the clock has an order on its disk by then: it saves every
+10 s (`deploy.broker.mosquitto.SAVED_EVERY_S`), counts whole seconds, and takes its time."""
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +52,7 @@ class Wire:
         self._on_arrival = on_arrival
         self._client_id = f"leukoedge-rollout-{uuid.uuid4().hex[:12]}"
         self._listen_first_s = listen_first_s
-        self._connected_s = self._kept_s = 0.0
+        self._connected_s = self._kept_s = self._taken_s = 0.0
         self._redial = Redial(settings, _log, "the rollout waits")
         self._link: Link | None = None
         self._orders: dict[str, bytes] = {}
@@ -60,22 +70,26 @@ class Wire:
         """The broker has every order."""
         return self.connected and not self._waiting and not self._in_flight
 
+    def is_safe(self, seconds: float) -> bool:
+        """The broker has every order, the last one for so long."""
+        return self.idle and time.monotonic() - self._taken_s >= seconds
+
     def connect(self) -> None:
         """Connect and subscribe now.
 
         Raises:
             BrokerError: one line that says why not.
         """
+        self._in_flight.clear()
+        self._waiting = dict.fromkeys(self._orders)
         link = open_link(self._redial.settings, self._client_id, on_arrival=self._arrived)
         try:
-            link.subscribe(*_filters())
+            link.subscribe(*_filters(), qos=0)
         except BrokerError:
             link.close()
             raise
         self._link = link
-        self._connected_s = self._kept_s = time.monotonic()
-        self._in_flight.clear()
-        self._waiting = dict.fromkeys(self._orders)
+        self._connected_s = self._kept_s = self._taken_s = time.monotonic()
         self._redial.held()
 
     @property
@@ -92,6 +106,8 @@ class Wire:
     def _arrived(self, arrival: Arrival) -> None:
         if arrival.retained:
             self._kept_s = time.monotonic()
+            if self._orders.get(arrival.topic) == arrival.payload:
+                self._waiting.pop(arrival.topic, None)  # the broker keeps it
         self._on_arrival(arrival)
 
     def say(self, order: Desired) -> None:
@@ -119,6 +135,7 @@ class Wire:
         alive = self._link.pump(0.005 if self._in_flight else _PUMP_S)
         for answer in self._link.take_acknowledgements():
             topic = self._in_flight.pop(answer.mid, None)
+            self._taken_s = time.monotonic()
             if topic is not None and answer.refusal is not None:
                 raise RolloutError(
                     f"the broker refuses an order on {topic} ({answer.refusal}): orders are given "
@@ -160,6 +177,7 @@ class Wire:
 
 
 def _filters() -> list[str]:
-    paths = [channel.path.split("/") for channel in CHANNELS if channel.leaf in _HEARD]
+    path_of = {channel.leaf: channel.path for channel in CHANNELS}
+    paths = [path_of[leaf].split("/") for leaf in _HEARD]
     levels = (["+" if level[0] == "{" else level for level in path] for path in paths)
     return [f"{ROOT}/+/+/{'/'.join(path)}" for path in levels]

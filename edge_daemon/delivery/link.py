@@ -210,22 +210,26 @@ class Link:
         """Tell the broker that a message is safe here, where ``most_unacknowledged`` was given."""
         self._client.ack(mid, 1)
 
-    def subscribe(self, *topic_filters: str, retained_again: bool = True) -> None:
-        """Subscribe with QoS 1 and wait for the broker's answer.
+    def subscribe(
+        self, *topic_filters: str, retained_again: bool = True, qos: Literal[0, 1] = 1
+    ) -> None:
+        """Subscribe and wait for the broker's answer.
 
         All at once where there are many retained messages: those of one filter would come before
         the answer for the next. ``retained_again``: what the broker keeps is sent even where the
-        session holds this subscription already (MQTT 3.1.1 knows nothing else).
+        session holds this subscription already (MQTT 3.1.1 knows nothing else). ``qos`` 0: for who
+        hears states, which the broker keeps, and not events: nothing is acknowledged, and what is
+        lost with a connection comes again with the next.
 
         Raises:
             BrokerError: it refused, or did not answer.
         """
         self._subscribed = None
-        how: Any = 1
+        how: Any = qos
         if self._is_v5:
             again = SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE
             new_only = SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
-            how = SubscribeOptions(qos=1, retainHandling=again if retained_again else new_only)
+            how = SubscribeOptions(qos=qos, retainHandling=again if retained_again else new_only)
         self._client.subscribe([(one, how) for one in topic_filters])
         deadline = time.monotonic() + self._settings.connect_timeout_s
         while self._subscribed is None and self.pump(0.1) and time.monotonic() < deadline:

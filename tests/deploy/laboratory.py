@@ -67,6 +67,17 @@ class Laboratory:
                 return renew(authority, identity, out, when, lasts, also_trusted).folder
             return enrol(authority, identity, use, out, when, lasts, also_trusted).folder
 
+    def enrol_all(self, names: Iterable[str]) -> dict[str, Path]:
+        """Many devices at once: the folder of each."""
+        use = Use(hosts=(), broker=(self.url,))
+        with opened(self.pki, PASSPHRASE) as authority:
+            return {
+                name: enrol(
+                    authority, parse_identity(name), use, self.folder / "devices" / name, NOW
+                ).folder
+                for name in names
+            }
+
     def revoke(self, who: str, when: datetime = NOW) -> None:
         """Take back all certificates of somebody."""
         with opened(self.pki, PASSPHRASE) as authority:

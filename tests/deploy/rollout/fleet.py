@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +23,7 @@ from typing_extensions import Self
 from deploy.rollout.targets import Target, targets_of
 from deploy.trust.add import add
 from deploy.trust.inspect import offered
-from edge_daemon.contract.envelope import utc_now
+from edge_daemon.contract.envelope import FromDevice, utc_now
 from edge_daemon.contract.findings import BlastFraction, FrameCounts
 from edge_daemon.contract.messages import (
     Desired,
@@ -127,6 +127,8 @@ class Simulated:
     """Versions of the daemon that it began to try, in order."""
     parts: dict[str, DesiredBundle | None] = field(default_factory=dict)
     """What it followed last, by kind."""
+    slide: str | None = None
+    """Under way: a candidate goes on looking on until its end."""
 
 
 class SimulatedFleet:
@@ -156,20 +158,28 @@ class SimulatedFleet:
         self._client.on_connect = self._connected
         self.orders: dict[str, list[Desired]] = defaultdict(list)
         """Every order that came, whether the device was there or not."""
+        self.orders_heard = 0
+        """All that came, repeats among them."""
         self._thread = threading.Thread(target=self._tick, daemon=True)
 
     def __enter__(self) -> Self:
         self._client.connect("127.0.0.1", self._port)
         self._client.loop_start()
         assert wait_until(self._client.is_connected, PATIENCE_S)
-        sent = []
         with self._lock:
-            for device in self.devices.values():
-                sent += [self._status(device), self._update(device), self._health(device)]
+            sent = [say(one) for one in self.devices.values() for say in self.first_words]
         for one in sent:
             one.wait_for_publish(PATIENCE_S)
         self._thread.start()
         return self
+
+    @property
+    def first_words(self) -> tuple[Callable[[Simulated], paho.MQTTMessageInfo], ...]:
+        """What a daemon says when it has connected."""
+        return (self._status, self._update, self._health)
+
+    def _client_of(self, _name: str) -> paho.Client:
+        return self._client
 
     def __exit__(
         self,
@@ -212,6 +222,31 @@ class SimulatedFleet:
             self.devices[name].version = OLD
             self._status(self.devices[name])
 
+    def ends_its_slide(self, name: str) -> None:
+        """And whatever waited for that is done."""
+        with self._lock:
+            device = self.devices[name]
+            device.slide = None
+            news = {"waits_for": None, "looked_at": utc_now()}
+            device.standing = device.standing.model_copy(update=news)
+            self._update(device)
+
+    def forgotten(self, name: str) -> None:
+        """The broker keeps no status of it any more; until it says one, nobody knows of it."""
+        self._clear(f"leukoedge/v1/{name}/status")
+
+    def forgets_its_order(self, name: str) -> None:
+        """The broker keeps no order for it any more."""
+        self._clear(f"leukoedge/v1/{name}/desired")
+
+    def _clear(self, topic: str) -> None:
+        self._client.publish(topic, b"", 1, retain=True).wait_for_publish(PATIENCE_S)
+
+    def says_how_it_is(self, name: str) -> None:
+        """Its status once more."""
+        with self._lock:
+            self._status(self.devices[name])
+
     def screen(self) -> None:
         """Each screens some frames more, at most every 5 s, as daemons do."""
         if time.monotonic() - self._screened_s < 5.0:
@@ -229,6 +264,9 @@ class SimulatedFleet:
         client.subscribe("leukoedge/v1/+/+/desired", qos=1)
 
     def _arrived(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
+        if not message.payload:
+            return
+        self.orders_heard += 1
         order = parse_message(message.payload)
         assert isinstance(order, Desired)
         name = f"{order.site}/{order.device}"
@@ -260,12 +298,19 @@ class SimulatedFleet:
         return part is None or part != before
 
     def _follow_bundle(self, device: Simulated, order: Desired) -> None:
-        news: dict[str, Any] = {"order": order.id}
+        news: dict[str, Any] = {"order": order.id, "looked_at": utc_now()}
         wanted = order.bundle
         manner = self.manners.get(device.name)
         is_new = self._is_new(device, order, "bundle")
         if is_new:
-            news |= {"step": "followed", "refused": None}
+            news |= {"step": "followed", "refused": None, "waits_for": None}
+        if wanted is None and device.standing.step == "candidate":
+            said_first = news | {"looked_at": None}  # before anything is done for it
+            device.standing = device.standing.model_copy(update=said_first)
+            self._update(device)
+            if device.slide is not None:
+                why = f"{device.slide} is under way, and nothing changes inside a slide"
+                news["waits_for"] = why
         if wanted is not None and is_new:
             assert release_order(wanted.version) > release_order(device.version), "never down"
             news |= {"desired": f"{wanted.name}-{wanted.version}", "role": wanted.role}
@@ -380,7 +425,8 @@ class SimulatedFleet:
 
     def _say(self, message: Message, topic: str | None = None) -> paho.MQTTMessageInfo:
         channel = channel_of(message)
-        return self._client.publish(
+        assert isinstance(message, FromDevice | Desired)
+        return self._client_of(f"{message.site}/{message.device}").publish(
             topic or topic_of(message), message.to_json(), channel.qos, channel.retained
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -90,10 +89,12 @@ class RealDevice:
             log = self.folder / f"{words[0]}.log"
             self._processes.append(Child(leuko_edge, [*words, str(self.file)], log))
 
-    def screen(self, slide: str, frames_s: float) -> None:
-        """Have it screen a slide for so long."""
+    def begins(self, slide: str) -> None:
+        """Have it screen a slide."""
         self._command("slide-start", slide=slide)
-        time.sleep(frames_s)
+
+    def finishes(self) -> None:
+        """Have it end its slide."""
         self._command("slide-finish")
 
     def _command(self, name: str, **arguments: str) -> None:

@@ -38,6 +38,7 @@ class Stage:
         self.rollout_folder = folder / "rollout"
         self.registry = folder / "registry.db"
         self.out = io.StringIO()
+        self.safe_after_s = 0.2
         with Registry(self.registry) as book:
             book.enrol({name: enrolled() for name in names})
 
@@ -71,7 +72,15 @@ class Stage:
     def desk(self, book: Registry, *, hear_s: float = 0.5) -> Desk:
         settings = BrokerSettings(url=self.url, reconnect_min_s=0.05, reconnect_max_s=0.2)
         console = Console(file=self.out, width=200)
-        return Desk(self.rollout_folder, book, settings, console, hear_s=hear_s, listen_first_s=0.2)
+        return Desk(
+            self.rollout_folder,
+            book,
+            settings,
+            console,
+            hear_s=hear_s,
+            listen_first_s=0.2,
+            safe_after_s=self.safe_after_s,
+        )
 
     def start(self, rollout: Rollout) -> Running:
         return Running(self, lambda desk: run.begin(desk, rollout, lambda: True))

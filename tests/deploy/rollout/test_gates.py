@@ -176,6 +176,23 @@ def test_gates_of_a_daemon(gate: Any, now: After, says: str, told: str) -> None:
     assert told in verdict.why
 
 
+@pytest.mark.parametrize(
+    ("update", "is_over"),
+    [
+        (None, False),
+        (standing("candidate", order="b" * 32), False),
+        (standing("followed", looked_at=None), False),
+        (standing("followed", waits_for="S-1 is under way"), False),
+        (standing("followed"), True),
+    ],
+)
+def test_a_candidate_looks_on_until_its_updater_has_looked_and_waits_for_nothing(
+    update: UpdateStanding | None, is_over: bool
+) -> None:
+    """It says which order it follows before it has done anything for it."""
+    assert after(OLD_ONE, update=update).looks_on_no_longer is is_over
+
+
 def test_who_was_degraded_before_is_no_worse_for_the_bundle() -> None:
     before = BEFORE.model_copy(update={"state": "degraded"})
     assert gates.ready(before, after({"state": "degraded"}), LIMITS).says == "ok"

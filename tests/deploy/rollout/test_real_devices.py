@@ -14,6 +14,7 @@ from rich.console import Console
 from deploy.registry.store import Registry
 from deploy.rollout import run
 from deploy.rollout.entries import Standing
+from deploy.rollout.journal import JOURNAL, read_chain
 from deploy.rollout.run import Desk
 from deploy.rollout.settings import Rollout
 from tests.deploy.laboratory import HardenedMosquitto, Laboratory
@@ -44,6 +45,16 @@ class Ward:
     def nobody_looks_on(self) -> bool:
         states = [device.state() for device in self.devices]
         return all(state is not None and state.shadow is None for state in states)
+
+    def candidate(self) -> RealDevice | None:
+        """The device on which one looks on."""
+        states = ((device, device.state()) for device in self.devices)
+        return next((device for device, is_ in states if is_ is not None and is_.shadow), None)
+
+    def kinds(self, rollout: Rollout) -> list[str]:
+        """Of the entries in its journal."""
+        lines = read_chain(self.folder / rollout.name / JOURNAL).lines
+        return [line.entry["kind"] for line in lines]
 
     def rolled_out(self, rollout: Rollout) -> Standing:
         said = io.StringIO()
@@ -140,28 +151,25 @@ def test_a_bundle_that_disagrees_in_shadow_stops_at_the_canary_and_is_never_used
     """It proves itself against its golden set, and calls every cell a blast."""
     offer(ward.fleet, GOOD, calls_all_blasts=True)
     rollout = wanted(ward.fleet, GOOD, BACK_1, look_on=True, min_cells=5, off=())
-    over = threading.Event()
+    ended: list[Standing] = []
+    running = threading.Thread(target=lambda: ended.append(ward.rolled_out(rollout)), daemon=True)
+    running.start()
+    assert wait_long(lambda: ward.candidate() is not None, PATIENCE_S), ward.devices[0].log
+    canary = ward.candidate()
+    assert canary is not None
 
-    def screen_where_one_looks_on() -> None:
-        for number in range(100):
-            for device in ward.devices:
-                state = device.state()
-                if state is not None and state.shadow is not None:
-                    device.screen(f"S-{number}", 6.0)
-            if over.wait(0.3):
-                return
+    canary.begins("S-1")
 
-    people = threading.Thread(target=screen_where_one_looks_on)
-    people.start()
-    try:
-        undone = ward.rolled_out(rollout)
-    finally:
-        over.set()
-        people.join()
-
-    assert undone.word == "undone", ward.devices[0].log
+    assert wait_long(lambda: "stopped" in ward.kinds(rollout), PATIENCE_S), canary.log
+    assert not wait_long(lambda: "ended" in ward.kinds(rollout), 1.5), "it looks on in its slide"
+    canary.finishes()
+    running.join(PATIENCE_S)
+    (undone,) = ended
+    assert ward.nobody_looks_on()
+    assert undone.word == "undone"
+    assert undone.ended is not None
+    assert undone.ended.late == ()
     assert undone.stopped is not None
     assert undone.stopped.gate == "shadow"
     assert tuple(undone.given) == undone.plan.waves[0].devices, "nobody else was ordered anything"
     assert ward.labels == [f"tiny-{FIRST}"] * len(NAMES)
-    assert wait_long(ward.nobody_looks_on, PATIENCE_S), "the order that ends it is retained"

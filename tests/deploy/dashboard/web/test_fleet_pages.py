@@ -285,6 +285,19 @@ def test_a_rollout_is_followed_through_its_journal(tmp_path: Path) -> None:
     assert first.waves[0].devices == (("north/scope-1", "well"),)
 
 
+def test_a_candidate_that_was_taken_back_looks_on_until_it_said_otherwise(tmp_path: Path) -> None:
+    def ordered(purpose: str) -> dict[str, Any]:
+        orders = {"north/scope-1": {"id": "a" * 32}}
+        return {"kind": "ordered", "wave": 0, "purpose": purpose, "orders": orders}
+
+    said = [entries()[0], ordered("candidate"), ordered("withdraw")]
+    answered = {"kind": "answered", "purpose": "withdraw", "good": ["north/scope-1"], "failed": {}}
+    make_rollout(tmp_path / "a", said)
+    make_rollout(tmp_path / "b", [*said, answered])
+    words = {one.folder: one.waves[0].devices[0][1] for one in rollouts(tmp_path)}
+    assert words == {"a": "ordered", "b": "kept what it had"}
+
+
 def test_a_journal_that_was_changed_is_not_believed(tmp_path: Path) -> None:
     file = make_rollout(tmp_path / "a")
     file.write_bytes(file.read_bytes().replace(b"4.1 %", b"0.1 %"))
