@@ -21,6 +21,7 @@ from edge_daemon.contract.roles import ClassifierRole, DetectorRole, Precision
 from edge_daemon.engines.base import Engine
 from edge_daemon.engines.golden import check_golden
 from edge_daemon.engines.options import EngineOptions
+from edge_daemon.engines.refusals import Refusal
 from edge_daemon.engines.select import open_engine, precisions
 from edge_daemon.errors import EngineError, GoldenSetError
 from edge_daemon.vision.classify import Verdicts, judge_cells
@@ -148,17 +149,23 @@ class Models:
 
 
 def _proven(
-    bundle: Bundle, role: RoleName, options: EngineOptions, order: tuple[Precision, ...]
+    bundle: Bundle, role: RoleName, options: EngineOptions, order: Sequence[Precision]
 ) -> Engine:
     """A role's network in the first precision that answers here as the exporter saw it answer."""
-    try:
-        return _held_against_golden_set(bundle, role, options, order[0])
-    except GoldenSetError as error:
-        if len(order) == 1:
-            advice = "use another --engine or --precision, or the bundle before this one"
-            raise GoldenSetError(f"{error}; {advice}") from error
-        log.warning("%s; %s is taken in its place", error, order[1])
-    return _proven(bundle, role, options, order[1:])
+    precision, *others = order
+    refusal = Refusal(bundle, role, precision, options)
+    why = refusal.known if others else None
+    if why is None:
+        try:
+            return _held_against_golden_set(bundle, role, options, precision)
+        except GoldenSetError as error:
+            if not others:
+                advice = "use another --engine or --precision, or the bundle before this one"
+                raise GoldenSetError(f"{error}; {advice}") from error
+            why = str(error)
+            refusal.note(why)
+    log.warning("%s; %s is taken in its place", why, others[0])
+    return _proven(bundle, role, options, others)
 
 
 def _held_against_golden_set(

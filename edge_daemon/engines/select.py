@@ -18,7 +18,7 @@ from edge_daemon.contract.bundle import Bundle, RoleName
 from edge_daemon.contract.roles import Precision
 from edge_daemon.engines.base import Engine
 from edge_daemon.engines.folder import engine_folder
-from edge_daemon.engines.names import EngineChoice, EngineName
+from edge_daemon.engines.names import EngineName
 from edge_daemon.engines.nvidia.cuda import why_no_gpu
 from edge_daemon.engines.nvidia.library import HOW_TO_INSTALL, is_installed
 from edge_daemon.engines.openvino_cache import compiled_folder
@@ -48,7 +48,7 @@ def precisions(bundle: Bundle, role: RoleName, options: EngineOptions) -> tuple[
         bundle.model(role, options.precision)
         return (options.precision,)
     shipped = bundle.role(role).models
-    return tuple(one for one in _FASTEST_FIRST[_choose(options.engine)] if one in shipped)
+    return tuple(one for one in _FASTEST_FIRST[engine_of(options)] if one in shipped)
 
 
 def open_engine(
@@ -63,7 +63,7 @@ def open_engine(
         EngineError: the runtime is not installed or cannot load the model.
         BundleError: the bundle lacks the role or the precision.
     """
-    chosen = _choose(options.engine)
+    chosen = engine_of(options)
     wanted = precision or precisions(bundle, role, options)[0]
     model = bundle.model(role, wanted)
     threads = options.threads or len(os.sched_getaffinity(0))
@@ -91,7 +91,13 @@ def usable_engines() -> tuple[EngineName, ...]:
     return tuple(name for name in get_args(EngineName) if _why_not(name) is None)
 
 
-def _choose(engine: EngineChoice) -> EngineName:
+def engine_of(options: EngineOptions) -> EngineName:
+    """The runtime that ``options`` come to here.
+
+    Raises:
+        EngineError: it cannot be used here, or there is none.
+    """
+    engine = options.engine
     if engine == "auto":
         usable = usable_engines()
         if not usable:

@@ -78,6 +78,22 @@ def test_where_nobody_chose_a_wrong_precision_gives_way_and_the_log_says_so(
     assert line.endswith("fp32 is taken in its place")
 
 
+def test_what_was_refused_is_not_loaded_at_the_next_start_until_something_changes(
+    with_wrong_int8: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = EngineOptions("openvino", engine_cache=tmp_path / "engines")
+    for _ in range(2):
+        with Models.open(load_bundle(with_wrong_int8), options, ("classifier",)) as models:
+            assert models.engines[1].precision == "fp32"
+    first, second = [record.message for record in caplog.records]
+    assert first == second, "it is told at every start"
+    (note,) = (tmp_path / "engines" / "refused").iterdir()
+    assert note.read_text().strip() in first
+    note.unlink()
+    with Models.open(load_bundle(with_wrong_int8), options, ("classifier",)):
+        assert note.exists(), "it was tried again"
+
+
 def test_a_wrong_precision_that_was_asked_for_is_refused(with_wrong_int8: Path) -> None:
     options = EngineOptions("openvino", "int8")
     with pytest.raises(GoldenSetError, match=r"in int8 fails .*; use another --engine or --pre"):

@@ -53,6 +53,6 @@ def test_with_a_warm_cache_the_first_result_takes_less_than_three_seconds(
 ) -> None:
     caches = tmp_path / "caches"
     cold = processor_seconds(frame, caches)
-    warm = min(processor_seconds(frame, caches) for _ in range(3))
+    warm = min(processor_seconds(frame, caches) for _ in range(5))
     assert warm < MOST_SECONDS
     assert warm < cold
