@@ -57,13 +57,15 @@ def probe(
     alive_until = began + patience.answers_within_s
     good_until = began + max(patience.starts_within_s, patience.answers_within_s)
     deaths, is_heard = 0, False
+    may_be_before = True  # until one is gone: what is being ended may say that it has no time
     while True:
         try:
             state = daemon.state()
         except ServiceError:
             if is_heard:
-                deaths, is_heard = deaths + 1, False
+                deaths, is_heard = deaths + (not may_be_before), False
                 alive_until = patience.clock() + patience.answers_within_s
+            may_be_before = False
         except UpdateError:  # it is there, and has no time yet
             is_heard = True
         else:

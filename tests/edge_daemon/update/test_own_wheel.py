@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from edge_daemon import __version__
 from edge_daemon.contract.envelope import utc_now
 from edge_daemon.delivery.receiver import wait_until
 from edge_daemon.update.environment import CURRENT
+from tests.edge_daemon.update.own_wheel import install_checkout, link_packages
 from tests.edge_daemon.update.versions import PATIENCE_S, Scope
 
 NEXT = "99.0.0"
@@ -27,30 +27,12 @@ class OwnScope(Scope):
     """Begins with this checkout, as a version that was installed."""
 
     def _put_first(self) -> None:
-        place = self.versions.place(__version__)
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True)
-        program = self.versions.program(__version__)
-        checkout = Path(__file__).parents[3]
-        program.write_text(
-            f"#!{place}/bin/python\nimport sys\nsys.path.insert(0, {str(checkout)!r})\n"
-            "from edge_daemon.cli import main\nmain()\n",
-            encoding="utf-8",
-        )
-        program.chmod(0o755)
-        self.versions.point(CURRENT, __version__)
+        install_checkout(self.versions)
 
 
 @pytest.fixture
 def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What this machine has installed stands for JetPack's packages: seen, and not installed anew.
-
-    Without LeukoEdge, which pip shall find in no place but its own.
-    """
-    folder = tmp_path / "packages"
-    folder.mkdir()
-    for entry in Path(sysconfig.get_path("purelib")).iterdir():
-        if not entry.name.lower().startswith("leukoedge") and entry.suffix != ".pth":
-            (folder / entry.name).symlink_to(entry)
+    folder = link_packages(tmp_path / "packages")
     monkeypatch.setenv("PYTHONPATH", str(folder))
     return folder
 

@@ -6,8 +6,6 @@ version misbehaves is written into it.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import os
 import shutil
@@ -35,6 +33,7 @@ from edge_daemon.update.environment import CURRENT, PREVIOUS, Versions
 from edge_daemon.update.release_journal import ReleaseJournal, ReleaseJournalFile
 from edge_daemon.update.trust import provision
 from tests.deploy.trust.fleet import Fleet
+from tests.edge_daemon.update.own_wheel import write_archive
 
 PATIENCE_S = 60.0
 FIRST = "0.1.0"
@@ -114,7 +113,7 @@ def write_stand_in(folder: Path, version: str, fault: str = "", requires: str = 
     """A wheel as pip installs it."""
     info = f"leukoedge-{version}.dist-info"
     needs = f"Requires-Dist: {requires}\n" if requires else ""
-    files = {
+    texts = {
         "edge_daemon/__init__.py": f"__version__ = {version!r}\n",
         "edge_daemon/cli.py": STAND_IN.format(version=version, fault=fault),
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: leukoedge\nVersion: {version}\n"
@@ -124,13 +123,7 @@ def write_stand_in(folder: Path, version: str, fault: str = "", requires: str = 
     }
     folder.mkdir(parents=True, exist_ok=True)
     wheel = folder / f"leukoedge-{version}-py3-none-any.whl"
-    rows = []
-    with zipfile.ZipFile(wheel, "w") as archive:
-        for name, text in files.items():
-            digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
-            rows.append(f"{name},sha256={digest.rstrip(b'=').decode()},{len(text)}")
-            archive.writestr(name, text)
-        archive.writestr(f"{info}/RECORD", "\n".join([*rows, f"{info}/RECORD,,"]))
+    write_archive(wheel, info, {name: text.encode() for name, text in texts.items()})
     return wheel
 
 
