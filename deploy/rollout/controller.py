@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import math
 import time
-import uuid
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
 from pathlib import Path
 
-from deploy.registry.record import Desired as Wished
 from deploy.registry.store import Registry
 from deploy.rollout import wishes
 from deploy.rollout.entries import (
     Ended,
     Entry,
     LookedOn,
-    Order,
     Ordered,
     Passed,
     Paused,
@@ -32,13 +28,11 @@ from deploy.rollout.entries import (
 )
 from deploy.rollout.hearing import Hearing
 from deploy.rollout.journal import Journal
+from deploy.rollout.orders import Orders
 from deploy.rollout.plan import PlannedWave
-from deploy.rollout.record import Before
-from deploy.rollout.targets import Kind
 from deploy.rollout.watching import JUDGE_EVERY_S, Watching
 from deploy.rollout.wire import SAFE_AFTER_S, Wire
 from edge_daemon.contract.envelope import utc_now
-from edge_daemon.contract.messages import Desired, DesiredBundle
 
 UNHEARD_WITHIN_S = 10.0
 """So long after a connection devices of which the broker has said nothing yet are waited for."""
@@ -64,7 +58,7 @@ class Controller:
         """
         self.standing = standing
         self._journal, self._wire, self._hearing = journal, wire, hearing
-        self._registry = registry
+        self._orders, self._registry = Orders(standing, hearing), registry
         self._on_entry = on_entry
         self._safe_after_s = safe_after_s
         self._asked_s = float("-inf")
@@ -101,7 +95,7 @@ class Controller:
     def begin(self) -> None:
         """Before the connection: say again what was ordered, where the broker does not keep it."""
         for name, given in self.standing.given.items():
-            self._wire.say(self._message(name, given.order, given.purpose))
+            self._wire.say(self._orders.message(name, given.order, given.purpose))
 
     def step(self) -> None:
         """Hear and say for a moment, then what is next.
@@ -124,7 +118,8 @@ class Controller:
         standing = self.standing
         foreign = set(self.watching.foreign())
         if not self._entered and self._wire.idle:  # the one before may have been killed before it
-            self._desire(name for name in standing.given if name not in foreign)
+            kept = [name for name in standing.given if name not in foreign]
+            self._orders.enter(self._registry, kept, utc_now())
             self._entered = True
         if standing.ended is not None:
             return
@@ -235,90 +230,11 @@ class Controller:
             self._write(answered)
 
     def _order(self, names: Iterable[str], purpose: Purpose) -> None:
-        now = utc_now()
-        orders = {
-            name: Order(
-                id=uuid.uuid4().hex,
-                ts=self._later(name, now),
-                before=self._before(name),
-                **self._carried_over(name),
-            )
-            for name in names
-        }
+        orders = self._orders.made(names, utc_now())
         self._write(Ordered(wave=self.standing.wave, purpose=purpose, orders=orders))
         for name, order in orders.items():
-            self._wire.say(self._message(name, order, purpose))
-        self._desire(orders)
-
-    def _before(self, name: str) -> Before:
-        """What it was before the first order that let it use what is new."""
-        given = self.standing.given.get(name)
-        if given is not None and given.purpose == "active":
-            return given.order.before
-        return Before.of(self._hearing.seen[name])
-
-    def _carried_over(self, name: str) -> dict[str, DesiredBundle | None]:
-        """What the order that stands says of the other part: one document orders both.
-
-        It keeps the id by which it was ordered first, so that no device carries it out once more,
-        against what a person there decided since.
-        """
-        other: Kind = "daemon" if self.standing.plan.target.kind == "bundle" else "bundle"
-        found, given = self._hearing.orders.get(name), self.standing.given.get(name)
-        if given is not None and (found is None or found.id in self.standing.ids):
-            return {other: getattr(given.order, other)}
-        return {other: None if found is None else found.first(getattr(found, other))}
-
-    def _later(self, name: str, now: datetime) -> datetime:
-        """Later than what the device was ordered last, whatever the clock says."""
-        times = [now]
-        if name in self._hearing.orders:
-            times.append(self._hearing.orders[name].ts + timedelta(milliseconds=1))
-        if name in self.standing.given:
-            times.append(self.standing.given[name].order.ts + timedelta(milliseconds=1))
-        return max(times)
-
-    def _message(self, name: str, order: Order, purpose: Purpose) -> Desired:
-        site, device = name.split("/")
-        plan = self.standing.plan
-        target = plan.back if purpose == "back" else plan.target
-        parts: dict[Kind, DesiredBundle | None] = {"bundle": order.bundle, "daemon": order.daemon}
-        if purpose != "withdraw" and target is not None:
-            parts[target.kind] = DesiredBundle(
-                name=target.name,
-                version=target.version,
-                role="candidate" if purpose == "candidate" else "active",
-            )
-        return Desired(
-            site=site,
-            device=device,
-            ts=order.ts,
-            id=order.id,
-            bundle=parts["bundle"],
-            daemon=parts["daemon"],
-        )
-
-    def _desire(self, names: Iterable[str]) -> None:
-        """Enter in the registry what they shall run."""
-        plan, now = self.standing.plan, utc_now()
-        known = {device.name: device for device in self._registry.devices()}
-        entered = {}
-        for name in names:
-            given = self.standing.given[name]
-            if name not in known:
-                continue  # forgotten meanwhile
-            before = known[name].desired
-            bundle = None if before is None else before.bundle
-            version = None if before is None else before.version
-            found = {"active": plan.target, "back": plan.back}.get(given.purpose)
-            if plan.target.kind == "bundle":
-                bundle = given.order.before.bundle if found is None else found.digest
-            else:
-                version = given.order.before.version if found is None else found.version
-            by = f"rollout {self.standing.rollout.name}"
-            entered[name] = Wished(bundle=bundle, version=version, at=now, by=by)
-        if entered:
-            self._registry.desire(entered)
+            self._wire.say(self._orders.message(name, order, purpose))
+        self._orders.enter(self._registry, orders, utc_now())
 
     def _purpose(self, name: str) -> Purpose | None:
         given = self.standing.given.get(name)

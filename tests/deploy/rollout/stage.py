@@ -17,10 +17,12 @@ from deploy.rollout.entries import Standing
 from deploy.rollout.journal import JOURNAL, read_chain
 from deploy.rollout.run import Desk
 from deploy.rollout.settings import Rollout
+from deploy.rollout.targets import Target
 from deploy.rollout.wishes import What
 from edge_daemon.delivery.settings import BrokerSettings
 from tests.deploy.registry.fleet import enrolled
-from tests.deploy.rollout.fleet import BACK, DAEMON_BACK, DAEMON_NEW, NEW
+from tests.deploy.rollout.fleet import BACK, DAEMON_BACK, DAEMON_NEW, NEW, SimulatedFleet
+from tests.mosquitto import Mosquitto
 
 QUICK_GATES = {
     "ready_within_s": 20.0,
@@ -129,3 +131,30 @@ class Running:
         assert not self._thread.is_alive(), self._stage.kinds()
         assert self.standing is not None
         return self.standing
+
+
+Staged = Callable[[list[str]], Stage]
+Bundles = dict[str, Target]
+NAMES = [f"{site}/scope-{number}" for site in ("lab", "ward") for number in (1, 2)]
+
+
+def canary_of(entries: list[dict[str, object]]) -> str:
+    plan = entries[0]["plan"]
+    assert isinstance(plan, dict)
+    (name,) = plan["waves"][0]["devices"]
+    return str(name)
+
+
+def lot(stage: Stage) -> list[str]:
+    """Devices in the order of their waves."""
+    plan = stage.entries()[0]["plan"]
+    return [name for wave in plan["waves"] for name in wave["devices"]]
+
+
+def first(stage: Stage, broker: Mosquitto, bundles: Bundles) -> str:
+    """The device that will be the canary."""
+    with (
+        SimulatedFleet(broker.port, NAMES, bundles),
+        Registry(stage.registry) as book,
+    ):
+        return run.planned(stage.desk(book), stage.rollout()).waves[0].devices[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +9,6 @@ import pytest
 
 from deploy.registry.store import Registry
 from deploy.rollout import run
-from deploy.rollout.targets import Target
 from edge_daemon.contract.messages import Desired, DesiredBundle
 from tests.deploy.registry.fleet import NOW
 from tests.deploy.rollout.fleet import (
@@ -23,13 +21,11 @@ from tests.deploy.rollout.fleet import (
     wait_long,
 )
 from tests.deploy.rollout.process import roll_out
-from tests.deploy.rollout.stage import Stage
+from tests.deploy.rollout.stage import Bundles, Staged, lot
 from tests.mosquitto import Mosquitto
 from tests.nursery import Child
 
 NAMES = ["lab/scope-1", "lab/scope-2", "ward/scope-1"]
-Staged = Callable[[list[str]], Stage]
-Bundles = dict[str, Target]
 
 
 def bundle_order(name: str) -> Desired:
@@ -37,11 +33,6 @@ def bundle_order(name: str) -> Desired:
     site, device = name.split("/")
     wanted = DesiredBundle(name="paper", version=NEW)
     return Desired(site=site, device=device, ts=NOW, id="ab" * 16, bundle=wanted)
-
-
-def lot(stage: Stage) -> list[str]:
-    """Devices in the order of their waves."""
-    return [name for wave in stage.entries()[0]["plan"]["waves"] for name in wave["devices"]]
 
 
 def test_a_good_daemon_goes_from_the_canary_to_all_and_back_when_it_is_undone(
