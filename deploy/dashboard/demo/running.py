@@ -99,13 +99,13 @@ def run(
             highlight=False,
             soft_wrap=True,
         )
-        _watch(console, programs, f"{url}/api/v1", token, began, seconds=seconds, check=check)
+        _watch(console, programs, url, token, began, seconds=seconds, check=check)
 
 
 def _watch(
     console: Console,
     programs: Programs,
-    api: str,
+    url: str,
     token: str,
     began: float,
     *,
@@ -114,15 +114,23 @@ def _watch(
 ) -> None:
     """Tell how the slides come in; returns when it is over."""
     told = ""
+    all_told = False
     try:
         while True:
             passed = time.monotonic() - began
             programs.require_all()
-            slides = _slides(api, token)
+            slides = _slides(f"{url}/api/v1", token)
             line = "; ".join(_in_words(one) for one in slides) or "no result yet"
             if line != told:
                 console.print(f"{passed:5.1f} s  {line}", highlight=False, soft_wrap=True)
                 told = line
+            if not all_told and _all_complete(slides):
+                all_told = True
+                console.print(
+                    f"All three slides are complete; look at {url}/ (Ctrl-C ends the demo).",
+                    highlight=False,
+                    soft_wrap=True,
+                )
             shown = {one["device"] for one in slides if one["nucleated"]}
             if check and len(shown) == len(MICROSCOPES):
                 console.print(f"three devices' slides are shown, {passed:.1f} s after the start")
@@ -181,6 +189,11 @@ def _slides(api: str, token: str) -> list[dict[str, Any]]:
             return []  # the database is busy: asked again
         raise LeukoError(f"the dashboard does not answer: {error}") from None
     return sorted(found, key=lambda one: str(one["device"]))
+
+
+def _all_complete(slides: list[dict[str, Any]]) -> bool:
+    complete = {one["device"] for one in slides if one["state"] == "complete"}
+    return len(complete) == len(MICROSCOPES)
 
 
 def _in_words(slide: dict[str, Any]) -> str:

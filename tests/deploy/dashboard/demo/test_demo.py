@@ -18,7 +18,7 @@ import pytest
 _WITHIN_S = 240.0
 COMMAND = (
     sys.executable, "-c", "from deploy.cli import main; main()", "dashboard", "demo", "--port", "0",
-    "--fields", "24",
+    "--fields", "12",
 )  # fmt: skip
 
 
@@ -89,6 +89,7 @@ def test_three_devices_slides_come_into_the_worklist_and_ctrl_c_ends_all_of_it(d
     for number in (1, 2, 3):
         assert f"microscope-{number}" in page
     assert 'data-attribution="yes"' in demo.page("/slides/1"), "with the bundle that they run"
+    assert demo.url in demo.waited_for(r"All three slides are complete; (look at \S+) \(Ctrl-C")
     began = set(_children(demo.process.pid))
     assert len(began) >= 5
 
