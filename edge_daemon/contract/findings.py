@@ -7,7 +7,6 @@ fraction always stands beside the counts it was computed from.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -79,8 +78,9 @@ class CellCounts(StrictModel):
     @classmethod
     def of(cls, cells: Iterable[CellResult]) -> CellCounts:
         """Count the cells of a frame by kind."""
-        by_kind = Counter(cell.kind for cell in cells)
-        return cls(wbc=by_kind["wbc"], rbc=by_kind["rbc"], platelet=by_kind["platelet"])
+        kinds = [cell.kind for cell in cells]
+        count = kinds.count
+        return cls(wbc=count("wbc"), rbc=count("rbc"), platelet=count("platelet"))
 
 
 class Opinion(StrictModel):

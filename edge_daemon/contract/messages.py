@@ -7,6 +7,7 @@ strict: another version, an unknown field or a truncated text is refused with on
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, TypeAlias, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -113,11 +114,15 @@ def parse_message(payload: bytes | str) -> Message:
         message = _MESSAGE.validate_json(payload, strict=True)
     except ValidationError as error:
         raise MessageError(f"message refused: {_first_fault(error)}") from None
-    expected = set(type(message).model_fields) - optional_fields(type(message))
-    absent = sorted(expected - message.model_fields_set)
+    absent = sorted(_required_fields(type(message)) - message.model_fields_set)
     if absent:
         raise MessageError(f"message refused: {message.schema_id}: {absent[0]}: field is missing")
     return message
+
+
+@cache
+def _required_fields(model: type[Message]) -> frozenset[str]:
+    return frozenset(set(model.model_fields) - optional_fields(model))
 
 
 def optional_fields(model: type[Message]) -> set[str]:

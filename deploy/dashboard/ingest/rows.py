@@ -7,11 +7,22 @@ SQLite is in this process: there a statement is prepared once and run for each r
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeAlias, TypeVar
 
-from sqlalchemy import Connection, Select, Table, bindparam, select, tuple_, update
+from sqlalchemy import (
+    Boolean,
+    Connection,
+    Float,
+    Integer,
+    Select,
+    Table,
+    bindparam,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 Row: TypeAlias = dict[str, Any]
@@ -39,9 +50,9 @@ def read(
         return []
     if connection.dialect.name == "postgresql":
         found = connection.exec_driver_sql(
-            _select_sql(table, names, key, hold), _as_arrays(key, _rows_of(key, wanted))
+            _select_sql(table, names, key, hold), _as_arrays(table, key, _rows_of(key, wanted))
         )
-        return [dict(row._mapping) for row in found]
+        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
     rows: list[Row] = []
     columns = [table.c[name] for name in names]
     for keys in some(wanted):
@@ -79,17 +90,21 @@ def insert_or_update(
 
 
 def update_by_id(
-    connection: Connection, table: Table, rows: Sequence[Row], *, added: bool = False
+    connection: Connection, table: Table, rows: Sequence[Row], *, added: Names = ()
 ) -> None:
-    """Write columns of rows by ``id``, or add to them. All have the same columns."""
+    """Write columns of rows by ``id``; to the columns ``added`` the value is added.
+
+    All have the same columns.
+    """
     if not rows:
         return
     names = tuple(rows[0])
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(_update_sql(table, names, added), _as_arrays(names, rows))
+        statement = _update_sql(table, names, added)
+        connection.exec_driver_sql(statement, _as_arrays(table, names, rows))
         return
     values = {
-        name: table.c[name] + bindparam(f"b_{name}") if added
+        name: table.c[name] + bindparam(f"b_{name}") if name in added
         else bindparam(f"b_{name}", type_=table.c[name].type)
         for name in names if name != "id"
     }  # fmt: skip
@@ -100,16 +115,26 @@ def update_by_id(
 
 
 def update_changed(
-    connection: Connection, table: Table, before: Iterable[Row], after: Iterable[Row]
+    connection: Connection,
+    table: Table,
+    before: Iterable[Row],
+    after: Iterable[Row],
+    added: Mapping[int, Row] | None = None,
 ) -> None:
-    """Update rows by ``id`` in those columns that are not as before."""
-    alike: dict[Names, list[Row]] = {}
+    """Update rows by ``id`` in those columns that are not as before.
+
+    ``added``: by id, what is added to further columns, which others change too.
+    """
+    added = added or {}
+    alike: dict[tuple[Names, Names], list[Row]] = {}
     for was, row in zip(before, after, strict=True):
+        more = added.get(row["id"], {})
         names = tuple(name for name in row if name not in was or was[name] != row[name])
-        if names:
-            alike.setdefault(names, []).append({name: row[name] for name in ("id", *names)})
-    for rows in alike.values():
-        update_by_id(connection, table, rows)
+        if names or more:
+            one = {name: row[name] for name in ("id", *names)} | more
+            alike.setdefault((names, tuple(more)), []).append(one)
+    for (_, sums), rows in alike.items():
+        update_by_id(connection, table, rows, added=sums)
 
 
 def some(items: Iterable[Item]) -> Iterator[list[Item]]:
@@ -130,33 +155,52 @@ def _insert(
         return
     names = tuple(rows[0])
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(_insert_sql(table, names, over, key), _as_arrays(names, rows))
+        connection.exec_driver_sql(
+            _insert_sql(table, names, over, key), _as_arrays(table, names, rows)
+        )
         return
-    statement = sqlite.insert(table)
+    insert = sqlite.insert(table)
     written = {
-        name: table.c[name] + statement.excluded[name] if more else statement.excluded[name]
+        name: table.c[name] + insert.excluded[name] if more else insert.excluded[name]
         for name, more in over
         if name not in key
     }
     if written:
-        statement = statement.on_conflict_do_update(index_elements=list(key), set_=written)
+        insert = insert.on_conflict_do_update(index_elements=list(key), set_=written)
     else:
-        statement = statement.on_conflict_do_nothing()
-    connection.execute(statement, list(rows))
+        insert = insert.on_conflict_do_nothing()
+    connection.execute(insert, list(rows))
 
 
 def _rows_of(names: Names, values: Iterable[tuple[Any, ...]]) -> list[Row]:
     return [dict(zip(names, one, strict=True)) for one in values]
 
 
-def _as_arrays(names: Names, rows: Sequence[Row]) -> tuple[Any, ...]:
-    return tuple([row[name] for row in rows] for name in names)
+def _as_arrays(table: Table, names: Names, rows: Sequence[Row]) -> tuple[Any, ...]:
+    columns = ([row[name] for row in rows] for name in names)
+    return tuple(
+        _written(column) if plain else column
+        for column, plain in zip(columns, _are_numbers(table, names), strict=True)
+    )
+
+
+def _written(column: Iterable[float | bool | None]) -> str:
+    """An array of PostgreSQL as text: the driver's own way is written in Python, step by step."""
+    return "{" + ",".join(["NULL" if value is None else repr(value) for value in column]) + "}"
+
+
+@cache
+def _are_numbers(table: Table, names: Names) -> tuple[bool, ...]:
+    return tuple(isinstance(table.c[name].type, (Integer, Float, Boolean)) for name in names)
 
 
 @cache
 def _arrays(table: Table, names: Names) -> str:
     """A table of parameters, a row of each position: ``unnest(...) AS v (...)``."""
-    arrays = ", ".join(f"%b::{_type_of(table, name)}[]" for name in names)
+    ways = ("%t" if plain else "%b" for plain in _are_numbers(table, names))
+    arrays = ", ".join(
+        f"{way}::{_type_of(table, name)}[]" for way, name in zip(ways, names, strict=True)
+    )
     return f"unnest({arrays}) AS v ({_quoted(names)})"
 
 
@@ -184,9 +228,9 @@ def _insert_sql(table: Table, names: Names, over: tuple[tuple[str, bool], ...], 
 
 
 @cache
-def _update_sql(table: Table, names: Names, added: bool) -> str:
+def _update_sql(table: Table, names: Names, added: Names) -> str:
     written = ", ".join(
-        f'"{name}" = t."{name}" + v."{name}"' if added else f'"{name}" = v."{name}"'
+        f'"{name}" = t."{name}" + v."{name}"' if name in added else f'"{name}" = v."{name}"'
         for name in names
         if name != "id"
     )

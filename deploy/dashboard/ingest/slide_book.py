@@ -25,7 +25,6 @@ from deploy.dashboard.ingest.rows import (
     insert_new,
     insert_or_update,
     read,
-    update_by_id,
     update_changed,
 )
 from edge_daemon.contract.messages import (
@@ -118,10 +117,11 @@ class SlideBook:
         insert_new(connection, opinions, self._opinions)
         insert_new(connection, summaries, self._summaries)
         insert_new(connection, shadows, self._shadows)
-        update_changed(connection, slides, self._as_read.values(), self.slides.values())
-        self._write_cells()
+        counts = self._write_cells()
+        update_changed(connection, slides, self._as_read.values(), self.slides.values(), counts)
 
-    def _write_cells(self) -> None:
+    def _write_cells(self) -> dict[int, Row]:
+        """By slide, what it has of positive cells more than before, and of unreviewed ones."""
         views = of_slides.by_cell(self._views)
         known = {
             (row["slide_id"], row["unique_id"]): row
@@ -139,9 +139,8 @@ class SlideBook:
             positives[key[0]] += more
             unreviewed[key[0]] += 0 if reviewed else more
         insert_or_update(self._connection, cells, written)
-        counts = [
-            {"id": number, "positives": more, "unreviewed": unreviewed[number]}
+        return {
+            number: {"positives": more, "unreviewed": unreviewed[number]}
             for number, more in positives.items()
             if more or unreviewed[number]
-        ]
-        update_by_id(self._connection, slides, counts, added=True)
+        }

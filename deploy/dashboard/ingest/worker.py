@@ -35,6 +35,8 @@ from edge_daemon.delivery.settings import BrokerSettings
 from edge_daemon.errors import BrokerError
 
 MOST_UNACKNOWLEDGED = 500
+MOST_TOGETHER = 250
+"""In one commit: more would have devices wait for their locks, and readers for what is new."""
 MOST_AT_QOS_0 = 2000
 """Health messages in memory; more are given up while the database is away."""
 KEEP_SESSION_S = 7 * 24 * 3600
@@ -171,8 +173,8 @@ class Worker:
             self._send_receipts(pressing=not all_are_due)
 
     def commit(self) -> bool:
-        """Commit what waits; False where the database would not."""
-        batch, began_s, at = self._waiting, time.monotonic(), utc_now()
+        """Commit the oldest that wait; False where the database would not."""
+        batch, began_s, at = self._waiting[:MOST_TOGETHER], time.monotonic(), utc_now()
         due = began_s - self._said_at_s >= _SAY_EVERY_S
         worker = self._standing(at, len(batch)) if due else None
         if not batch and worker is None:
@@ -189,15 +191,19 @@ class Worker:
         if self._failed:
             _log.warning("the database takes messages again")
         self._failed, self._line = 0, None if self._link is not None else self._line
+        self._waiting = self._waiting[len(batch) :]
+        self._waiting_bytes = sum(one.size for one in self._waiting)
+        self._at_qos_0 = sum(one.mid is None for one in self._waiting)
         self._count(entered, batch, began_s, ended_s)
-        self._waiting, self._waiting_bytes, self._at_qos_0 = [], 0, 0
         self._receipts.add(entered.due)
         self._to_acknowledge += [one.mid for one in batch if one.mid is not None]
         return True
 
     def close(self) -> None:
         """Commit, receipt and go; what the database does not take now comes again."""
-        if self.commit():
+        while (taken := self.commit()) and self._waiting:
+            pass
+        if taken:
             self._acknowledge()
             self._send_receipts()
         if self._link is not None:
@@ -274,7 +280,7 @@ class Worker:
             return False
         if now_s - self._said_at_s >= _SAY_EVERY_S:
             return True
-        full = len(self._waiting) >= MOST_UNACKNOWLEDGED or self._waiting_bytes >= _MOST_BYTES
+        full = len(self._waiting) >= MOST_TOGETHER or self._waiting_bytes >= _MOST_BYTES
         return bool(self._waiting) and (full or now_s - self._waiting_since_s >= self._pace.group_s)
 
     def _count(
@@ -286,7 +292,7 @@ class Worker:
         tally.news += entered.news
         tally.repeats += entered.repeats
         tally.aside += entered.aside
-        tally.waiting = 0
+        tally.waiting = len(self._waiting)
         if batch:
             tally.commit_ms.append((ended_s - began_s) * 1000)
             tally.wait_ms.append((ended_s - self._waiting_since_s) * 1000)
