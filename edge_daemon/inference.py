@@ -17,6 +17,7 @@ import numpy.typing as npt
 from typing_extensions import Self
 
 from edge_daemon.contract.bundle import Bundle, ClassifierModels, RoleName
+from edge_daemon.contract.messages import EngineInUse
 from edge_daemon.contract.roles import ClassifierRole, DetectorRole, Precision
 from edge_daemon.engines.base import Engine
 from edge_daemon.engines.golden import check_golden
@@ -54,10 +55,12 @@ class Models:
         detector: Engine | None,
         classifier: Engine,
         classifier_role: ClassifierRole,
+        judge: RoleName = "classifier",
     ) -> None:
         self.bundle = bundle
         self._detector = detector
         self._classifier = classifier
+        self._judge = judge
         self.detector_role: DetectorRole = bundle.manifest.roles.detector.spec
         self.classifier_role = classifier_role
 
@@ -87,7 +90,7 @@ class Models:
         models = bundle.role(judge)
         assert isinstance(models, ClassifierModels)  # noqa: S101 - so the manifest's types say
         spec = models.read_in(opened[judge].precision)
-        return cls(bundle, opened.get("detector"), opened[judge], spec)
+        return cls(bundle, opened.get("detector"), opened[judge], spec, judge)
 
     @property
     def engines(self) -> tuple[Engine | None, Engine]:
@@ -103,6 +106,19 @@ class Models:
         """Bundle and engines, for logs and messages."""
         engines = {e.name for e in (self._detector, self._classifier) if e is not None}
         return f"{self.bundle.label} on {', '.join(sorted(engines))}"
+
+    @property
+    def in_use(self) -> tuple[EngineInUse, ...]:
+        """Each network, and how it is computed here."""
+        roles: dict[RoleName, Engine | None] = {
+            "detector": self._detector,
+            self._judge: self._classifier,
+        }
+        return tuple(
+            EngineInUse(role=role, engine=engine.name[:160], precision=engine.precision)
+            for role, engine in roles.items()
+            if engine is not None
+        )
 
     def scaled(self, pixels: npt.NDArray[np.uint8]) -> DetectorInput:
         """A frame (RGB uint8 ``[h, w, 3]``) as the detector takes it. Any thread may ask."""

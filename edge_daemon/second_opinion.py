@@ -24,6 +24,7 @@ from typing_extensions import Self
 
 from edge_daemon.contract.bundle import Bundle
 from edge_daemon.contract.findings import CellResult, Opinion, OpinionCounts
+from edge_daemon.contract.messages import EngineInUse
 from edge_daemon.contract.roles import ClassifierRole
 from edge_daemon.engines.options import EngineOptions
 from edge_daemon.errors import LeukoError
@@ -82,6 +83,8 @@ class SecondOpinions:
         self._thread = threading.Thread(target=self._work, name="second-opinion", daemon=True)
         self._ready = threading.Event()
         self._fault: LeukoError | None = None
+        self.in_use: tuple[EngineInUse, ...] = ()
+        """Its network, once it is entered."""
 
     @classmethod
     def of(cls, bundle: Bundle, options: EngineOptions) -> SecondOpinions | None:
@@ -212,6 +215,7 @@ class SecondOpinions:
         step_back()
         try:
             network = self._open_network()
+            self.in_use = network.in_use
         except LeukoError as error:
             self._fault = error
             return

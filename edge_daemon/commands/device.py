@@ -133,7 +133,12 @@ class Device:
         self._look_at_the_source()  # a camera that is absent is said with the birth message
         stack.enter_context(self.delivery)
         self._health = stack.enter_context(
-            HealthReporter(self.delivery.publisher, self.delivery.outbox, config.health_every_s)
+            HealthReporter(
+                self.delivery.publisher,
+                self.delivery.outbox,
+                config.health_every_s,
+                engines=self.networks.in_use,
+            )
         )
         self.view.attach(self.delivery.publisher, self._health)
         self._ledger = SlideLedger(
@@ -302,6 +307,7 @@ class Device:
         self._origin = replace(self._origin, bundle=models.bundle.digest)
         self._desk.origin = self._origin
         self.delivery.publisher.speak_as(self._origin)
+        self._health.engines = self.networks.in_use
         self.service.current.use_bundle(models.bundle.digest)
         self._recordings.use_bundle(models.bundle.digest, models.description)
         return result

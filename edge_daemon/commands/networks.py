@@ -15,7 +15,7 @@ from edge_daemon.commands.models import open_models, probe
 from edge_daemon.config import ModelSettings
 from edge_daemon.contract.base import StrictModel
 from edge_daemon.contract.bundle import BundleManifest
-from edge_daemon.contract.messages import Command
+from edge_daemon.contract.messages import Command, EngineInUse
 from edge_daemon.contract.target import release_order
 from edge_daemon.errors import ConfigError, LeukoError
 from edge_daemon.inference import Models
@@ -88,6 +88,11 @@ class Networks:
         active = {"name": manifest.name, "version": manifest.version}
         fault = self._store.state.fault
         return {"bundle": {**active, "fault": fault}, **self.shadowing.status}
+
+    @property
+    def in_use(self) -> tuple[EngineInUse, ...]:
+        """The networks whose answers count, and how each is computed."""
+        return self.models.in_use + (() if self.second is None else self.second.in_use)
 
     def stage(self, command: Command) -> dict[str, Any]:
         """``bundle-stage``: take a folder of this machine into the store."""

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, JsonValue, model_validator
 
 from edge_daemon.contract.base import Name, StrictModel, UtcTime, UuidHex
+from edge_daemon.contract.bundle import RoleName
 from edge_daemon.contract.envelope import Addressed, Count, FromDevice, Reason
 from edge_daemon.contract.findings import (
     Clock,
@@ -15,6 +16,7 @@ from edge_daemon.contract.findings import (
     OutboxDepth,
     StageName,
 )
+from edge_daemon.contract.roles import Precision
 from edge_daemon.contract.target import Release
 from edge_daemon.contract.update import BundleRoleOrdered
 
@@ -51,6 +53,16 @@ class Status(FromDevice):
         return self
 
 
+class EngineInUse(StrictModel):
+    """A network that is at work on the device, and how it is computed."""
+
+    role: RoleName
+    engine: Annotated[str, Field(min_length=1, max_length=160)]
+    """The runtime and what it runs on."""
+    precision: Precision
+    """The coarsest arithmetic that it may use; bfloat16 counts as ``fp16``."""
+
+
 class Health(FromDevice):
     """How the device fares: speed, queues, losses. Sent at intervals; one may be missed."""
 
@@ -79,6 +91,10 @@ class Health(FromDevice):
     clock: Clock = Clock()
     control: Reason | None = None
     """Why a control is due, or how it failed; null while all that are configured count."""
+    engines: tuple[EngineInUse, ...] = Field(
+        default=(), max_length=8, exclude_if=lambda value: not value
+    )
+    """The networks of the bundle in use."""
 
 
 class Command(Addressed):

@@ -14,7 +14,7 @@ from typing_extensions import Self
 
 from edge_daemon.contract.envelope import utc_now
 from edge_daemon.contract.findings import FrameCounts, Latency
-from edge_daemon.contract.messages import FrameResult, Health
+from edge_daemon.contract.messages import EngineInUse, FrameResult, Health
 from edge_daemon.contract.terms import Outcome
 from edge_daemon.delivery.mqtt import Publisher
 from edge_daemon.delivery.outbox import Outbox
@@ -47,6 +47,7 @@ class HealthReporter:
         every_s: float,
         clock: Callable[[], float] = time.monotonic,
         host: Host | None = None,
+        engines: tuple[EngineInUse, ...] = (),
     ) -> None:
         self.latest: Health | None = None
         """The last message that was made."""
@@ -54,6 +55,8 @@ class HealthReporter:
         """What the machine said of itself for that message."""
         self.control: str | None = None
         """Why a control does not count; may be set from any thread."""
+        self.engines = engines
+        """The networks in use; likewise."""
         self._host = host or Host(outbox.path.parent)
         self._publisher = publisher
         self._outbox = outbox
@@ -118,6 +121,7 @@ class HealthReporter:
                 throttled=read.throttled,
                 clock=read.clock,
                 control=self.control,
+                engines=self.engines,
             )
         self.latest, self.readings = message, read
         return message

@@ -174,7 +174,13 @@ def standing(
 def gaps(connection: Connection, number: int, most: int = 200) -> tuple[Gap, ...]:
     """What is missing of a device, newest start first."""
     found = connection.execute(
-        select(boots.c.id, boots.c.boot_id, boots.c.complete_to, boots.c.highest)
+        select(
+            boots.c.id,
+            boots.c.boot_id,
+            boots.c.complete_to,
+            boots.c.highest,
+            boots.c.known_from,
+        )
         .where(boots.c.device_id == number, boots.c.missing > 0)
         .order_by(boots.c.id.desc())
         .limit(most)
@@ -192,11 +198,18 @@ def gaps(connection: Connection, number: int, most: int = 200) -> tuple[Gap, ...
         coming = row.complete_to + 1
         for first, last in ahead[row.id]:
             if first > coming:
-                holes.append(Gap(row.boot_id, coming, first - 1, coming == 1))
+                holes += _gaps(row.boot_id, coming, first - 1, row.known_from)
             coming = last + 1
         if row.highest >= coming:
-            holes.append(Gap(row.boot_id, coming, row.highest, False))
+            holes += _gaps(row.boot_id, coming, row.highest, row.known_from)
     return tuple(holes[:most])
+
+
+def _gaps(boot_id: str, first: int, last: int, known_from: int) -> list[Gap]:
+    """A hole, in two where a part of it was issued before anything of this start came in."""
+    border = min(max(known_from, first - 1), last)
+    parts = ((first, border, True), (border + 1, last, False))
+    return [Gap(boot_id, *part) for part in parts if part[0] <= part[1]]
 
 
 def versions(connection: Connection) -> tuple[Versions, ...]:

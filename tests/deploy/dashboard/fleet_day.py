@@ -25,7 +25,7 @@ from edge_daemon.contract.findings import (
     Opinion,
     OutboxDepth,
 )
-from edge_daemon.contract.messages import Health, ShadowReport, Status
+from edge_daemon.contract.messages import EngineInUse, Health, ShadowReport, Status
 from edge_daemon.contract.shadow import (
     Agreement,
     Candidate,
@@ -92,6 +92,10 @@ class Voice:
             "outbox": OutboxDepth(messages=4, size_bytes=61_000),
             "power_w": {"VDD_IN": 11.8},
             "clock": Clock(synchronised=True, offset_ms=0.4, max_error_ms=12.0, told_by="kernel"),
+            "engines": (
+                EngineInUse(role="detector", engine="tensorrt:Orin", precision="int8"),
+                EngineInUse(role="classifier", engine="tensorrt:Orin", precision="fp16"),
+            ),
         }
         return Health(**{**self.envelope(at), **said, **more})
 

@@ -182,6 +182,21 @@ def test_what_was_said_before_anybody_listened_is_told_apart(database: Database)
     assert (row.missing, row.before) == (20, 20)
 
 
+def test_what_was_lost_since_is_not_taken_for_it(database: Database) -> None:
+    speaker = Speaker("lab", "scope-1")
+    _unheard = [speaker.frame() for _ in range(5)]
+    status = speaker.status()
+    _lost = [speaker.frame() for _ in range(3)]
+    enter(Entering(database), status, speaker.frame())
+
+    with database.reading() as connection:
+        found = gaps(connection, device_id(connection, "lab", "scope-1") or 0)
+    assert [(one.first, one.last, one.before_first) for one in found] == [
+        (1, 5, True),
+        (6, 8, False),
+    ]
+
+
 def test_a_copy_that_the_broker_kept_is_receipted_to_nobody(database: Database) -> None:
     done = enter(Entering(database), Speaker("lab", "scope-1").summary(), retained=True)
 

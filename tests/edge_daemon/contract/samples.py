@@ -16,6 +16,7 @@ from edge_daemon.contract.messages import (
     Crop,
     Desired,
     DesiredBundle,
+    EngineInUse,
     FrameCounts,
     FrameQuality,
     FrameResult,
@@ -221,6 +222,7 @@ SAMPLES: tuple[Message, ...] = (
         power_w={"VDD_IN": 9.4},
         throttled=("the GPU is limited to 624 of 1020 MHz",),
         clock=Clock(synchronised=True, offset_ms=-0.4, max_error_ms=12.0, told_by="kernel"),
+        engines=(EngineInUse(role="detector", engine="openvino:cpu:f32", precision="int8"),),
     ),
     UpdateReport(
         **ENVELOPE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from datetime import timedelta
@@ -10,7 +11,7 @@ import pytest
 
 from edge_daemon.contract.envelope import utc_now
 from edge_daemon.contract.findings import Clock
-from edge_daemon.contract.messages import FrameResult, parse_message
+from edge_daemon.contract.messages import EngineInUse, FrameResult, parse_message
 from edge_daemon.contract.terms import OUTCOMES
 from edge_daemon.delivery.mqtt import Publisher
 from edge_daemon.delivery.outbox import Outbox
@@ -58,6 +59,18 @@ def test_a_message_says_what_the_frames_and_the_machine_do(reporter, sys_of_a_je
     assert message.clock.synchronised is True
     assert message.disk_free_bytes is not None
     assert reporter.latest is message
+
+
+def test_a_message_says_how_the_networks_are_computed(reporter):
+    used = EngineInUse(role="detector", engine="openvino:cpu:f32", precision="int8")
+    reporter.engines = (used,)
+    message = reporter.message()
+    assert parse_message(message.to_json()) == message
+    assert message.engines == (used,)
+
+
+def test_where_it_cannot_say_so_an_older_receiver_still_understands_it(reporter):
+    assert "engines" not in json.loads(reporter.message().to_json())
 
 
 def test_its_frames_are_those_of_the_ledger_since_the_start(tmp_path):

@@ -118,6 +118,7 @@ def test_a_device_is_shown_in_full(text: Callable[[str], str]) -> None:
         "Hottest sensor",
         "33.6",  # milliseconds of a stage
         "Passed",
+        '<dt>Detector</dt><dd>int8 <small class="inline">tensorrt:Orin</small></dd>',
     ):
         assert said in page, said
     assert "The live picture of this device is not shown here" in page
