@@ -190,9 +190,11 @@ def test_from_published_to_told_in_a_fifth_of_a_second(
                 pass
             began_s = time.monotonic()
             mouth.say(speaker.frame())
-            told = heard.wait(PATIENCE_S)
+            while told := heard.wait(PATIENCE_S):  # that a worker listens is told besides
+                if any(one.kind == "slide" for one in told):
+                    break
+            assert told
             took_ms.append((time.monotonic() - began_s) * 1000)
-            assert any(one.kind == "slide" for one in told)
     print(f"published to told: median {statistics.median(took_ms):.0f} ms, most {max(took_ms):.0f}")
     assert statistics.median(took_ms) < 200
 
