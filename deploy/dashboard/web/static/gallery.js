@@ -1,10 +1,12 @@
-// Thousands of cells as a list box: only what is near the window is built, a filter is a pass over
-// an array, and the keyboard walks it in two directions.
+// Thousands of cells as a list box: what is near the window is built at once, the rest while nothing
+// else is to be done; a filter is a pass over an array, and the keyboard walks it in two directions.
 import { icon, make } from "./app.js";
 
 export const WORDS = { blast: "Blast", uncertain: "Uncertain", normal: "Normal", not_a_cell: "Not a cell" };
 const LEAST_REM = 7.7;
 const LARGE_SCREEN = 1800;
+const A_CHUNK_MS = 10; // to build one
+const MOST_AHEAD = 10_000; // cells that are built before somebody scrolls to them
 
 export function percent(p) {
   const value = Math.round(1000 * p) / 10;
@@ -154,6 +156,20 @@ export class Gallery {
     this.chunks = chunks;
     if (this.chosen >= 0) this.#fillChunk(this.#chunkOf(this.chosen));
     for (const chunk of chunks) this.watcher.observe(chunk);
+    this.#buildAhead();
+  }
+
+  /** While nothing else is to be done, what would otherwise be built while somebody scrolls. */
+  #buildAhead() {
+    if (!window.requestIdleCallback) return; // Safari: built as it comes near
+    cancelIdleCallback(this.ahead);
+    let next = 0;
+    const some = (idle) => {
+      const more = () => next < this.chunks.length && this.chunks[next].first < MOST_AHEAD;
+      while (more() && (this.chunks[next].filled || idle.timeRemaining() > A_CHUNK_MS)) this.#fillChunk(this.chunks[next++]);
+      if (more()) this.ahead = requestIdleCallback(some);
+    };
+    this.ahead = requestIdleCallback(some);
   }
 
   #chunkOf(at) {
