@@ -108,7 +108,7 @@ class Models:
         return f"{self.bundle.label} on {', '.join(sorted(engines))}"
 
     @property
-    def in_use(self) -> tuple[EngineInUse, ...]:
+    def engines_in_use(self) -> tuple[EngineInUse, ...]:
         """Each network, and how it is computed here."""
         roles: dict[RoleName, Engine | None] = {
             "detector": self._detector,

@@ -83,7 +83,7 @@ class SecondOpinions:
         self._thread = threading.Thread(target=self._work, name="second-opinion", daemon=True)
         self._ready = threading.Event()
         self._fault: LeukoError | None = None
-        self.in_use: tuple[EngineInUse, ...] = ()
+        self.engines_in_use: tuple[EngineInUse, ...] = ()
         """Its network, once it is entered."""
 
     @classmethod
@@ -215,7 +215,7 @@ class SecondOpinions:
         step_back()
         try:
             network = self._open_network()
-            self.in_use = network.in_use
+            self.engines_in_use = network.engines_in_use
         except LeukoError as error:
             self._fault = error
             return

@@ -137,7 +137,7 @@ class Device:
                 self.delivery.publisher,
                 self.delivery.outbox,
                 config.health_every_s,
-                engines=self.networks.in_use,
+                engines=self.networks.engines_in_use,
             )
         )
         self.view.attach(self.delivery.publisher, self._health)
@@ -307,7 +307,7 @@ class Device:
         self._origin = replace(self._origin, bundle=models.bundle.digest)
         self._desk.origin = self._origin
         self.delivery.publisher.speak_as(self._origin)
-        self._health.engines = self.networks.in_use
+        self._health.engines = self.networks.engines_in_use
         self.service.current.use_bundle(models.bundle.digest)
         self._recordings.use_bundle(models.bundle.digest, models.description)
         return result

@@ -90,9 +90,10 @@ class Networks:
         return {"bundle": {**active, "fault": fault}, **self.shadowing.status}
 
     @property
-    def in_use(self) -> tuple[EngineInUse, ...]:
+    def engines_in_use(self) -> tuple[EngineInUse, ...]:
         """The networks whose answers count, and how each is computed."""
-        return self.models.in_use + (() if self.second is None else self.second.in_use)
+        second = () if self.second is None else self.second.engines_in_use
+        return self.models.engines_in_use + second
 
     def stage(self, command: Command) -> dict[str, Any]:
         """``bundle-stage``: take a folder of this machine into the store."""

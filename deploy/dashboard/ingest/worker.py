@@ -201,8 +201,9 @@ class Worker:
 
     def close(self) -> None:
         """Commit, receipt and go; what the database does not take now comes again."""
-        while (taken := self.commit()) and self._waiting:
-            pass
+        taken = self.commit()
+        while taken and self._waiting:
+            taken = self.commit()
         if taken:
             self._acknowledge()
             self._send_receipts()

@@ -136,7 +136,6 @@ def _values_of(connection: Connection, row: DeviceRow, now: datetime, hours: int
         "names": bundle_names(connection),
         "health_at": None if newest is None else newest[0],
         "health": {} if newest is None else newest[1],
-        "engines": _engines({} if newest is None else newest[1]),
         "stages": _stages({} if newest is None else newest[1]),
         "sparks": sparks(points, since, now),
         "dropped": dropped_since(points),
@@ -176,23 +175,6 @@ def _stages(health: dict[str, Any]) -> list[Stage]:
     longest = max((one[2] for one in found), default=0.0) or 1.0
     found.sort(key=lambda one: one[0] == "total")
     return [Stage(*one, round(100 * one[2] / longest, 1)) for one in found]
-
-
-@dataclass(frozen=True)
-class EngineRow:
-    """A network of the bundle in use, and how the device computes it."""
-
-    role: str
-    engine: str
-    precision: str
-
-
-def _engines(health: dict[str, Any]) -> list[EngineRow]:
-    """Of a daemon of then, so with care: older ones do not tell."""
-    return [
-        EngineRow(str(one["role"]).replace("_", " ").capitalize(), one["engine"], one["precision"])
-        for one in health.get("engines", ())
-    ]
 
 
 @dataclass(frozen=True)
