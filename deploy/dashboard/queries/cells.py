@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
@@ -119,6 +120,21 @@ def crop(connection: Connection, slide_id: int, unique_id: int) -> Picture | Non
         .limit(1)
     ).one_or_none()
     return None if found is None else Picture(*found)
+
+
+def newest_crops(
+    connection: Connection, slide_id: int, unique_ids: Sequence[int]
+) -> dict[int, bytes]:
+    """JPEGs of some cells, the latest of each; of a cell that has none there is none."""
+    newest = (crops.c.frame.desc(), crops.c.boot.desc(), crops.c.seq.desc())
+    place = func.row_number().over(partition_by=crops.c.unique_id, order_by=newest)
+    ranked = (
+        select(crops.c.unique_id, crops.c.jpeg, place.label("place"))
+        .where(crops.c.slide_id == slide_id, crops.c.unique_id.in_(unique_ids))
+        .subquery()
+    )
+    found = connection.execute(select(ranked.c.unique_id, ranked.c.jpeg).where(ranked.c.place == 1))
+    return {row.unique_id: row.jpeg for row in found}
 
 
 def how_many(connection: Connection, slide_id: int) -> dict[str, int]:

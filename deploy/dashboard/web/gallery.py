@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from base64 import b64encode
+from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException
-from fastapi.responses import JSONResponse, Response
+from fastapi import APIRouter, Query
+from fastapi.responses import JSONResponse
 from sqlalchemy import Connection
 
-from deploy.dashboard.queries.cells import Cell, cells_of, crop
+from deploy.dashboard.queries.cells import Cell, cells_of, newest_crops
 from deploy.dashboard.queries.paging import MOST
 from deploy.dashboard.review.decisions import decisions_on
 from deploy.dashboard.web.context import Anyone, AskedText, Number, PartsOf, page_after
@@ -19,6 +20,10 @@ router = APIRouter()
 FIRST = 120
 """Cells that come inside the page: more than a large screen shows."""
 _AT_ONCE = 2000
+MOST_PICTURES = 60
+"""Of one answer: some screens of the gallery."""
+_NUMBERS = f"^[0-9]{{1,15}}(,[0-9]{{1,15}}){{0,{MOST_PICTURES - 1}}}$"
+AskedCells = Annotated[str, Query(pattern=_NUMBERS)]
 FIELDS = (
     "unique_id",
     "label",
@@ -81,15 +86,18 @@ def one_cell(parts: PartsOf, _visitor: Anyone, number: Number, unique_id: Number
     )
 
 
-@router.get("/slides/{number}/cells/{unique_id}/crop.jpg")
-def picture(parts: PartsOf, _visitor: Anyone, number: Number, unique_id: Number) -> Response:
-    """The picture of a cell, as the device sent it."""
+@router.get("/slides/{number}/pictures")
+def pictures(parts: PartsOf, _visitor: Anyone, number: Number, cells: AskedCells) -> JSONResponse:
+    """Pictures of cells, as the device sent them, for ``pictures.js``: by cell, JPEG in base 64.
+
+    A cell of which none came is not among them.
+    """
+    wanted = [int(one) for one in cells.split(",")]
     with parts.database.reading() as connection:
-        found = crop(connection, number, unique_id)
-    if found is None:
-        raise HTTPException(404, "no picture of this cell came")
+        found = newest_crops(connection, number, wanted)
     kept = {"Cache-Control": "private, max-age=600"}
-    return Response(found.jpeg, media_type="image/jpeg", headers=kept)
+    content = {cell: b64encode(jpeg).decode("ascii") for cell, jpeg in found.items()}
+    return JSONResponse(content, headers=kept)
 
 
 def _row(cell: Cell) -> list[Any]:

@@ -21,7 +21,7 @@ POLICY = "; ".join(
         "default-src 'none'",
         "script-src 'self'",
         "style-src 'self'",
-        "img-src 'self'",
+        "img-src 'self' data:",  # pictures of cells, which come many in one answer
         "connect-src 'self'",
         "form-action 'self'",
         "base-uri 'none'",

@@ -1,6 +1,7 @@
 // Thousands of cells as a list box: what is near the window is built at once, the rest while nothing
 // else is to be done; a filter is a pass over an array, and the keyboard walks it in two directions.
 import { icon, make } from "./app.js";
+import { Pictures } from "./pictures.js";
 
 export const WORDS = { blast: "Blast", uncertain: "Uncertain", normal: "Normal", not_a_cell: "Not a cell" };
 const LEAST_REM = 7.7;
@@ -43,7 +44,7 @@ export const FILTERS = {
 export class Gallery {
   constructor(place, slide, onChoice) {
     this.place = place;
-    this.slide = slide;
+    this.pictures = new Pictures(slide);
     this.onChoice = onChoice;
     this.cells = [];
     this.byId = new Map();
@@ -152,9 +153,9 @@ export class Gallery {
     }
     this.place.replaceChildren(...chunks);
     this.place.toggleAttribute("hidden", chunks.length === 0);
-    if (chunks.length) this.#fillChunk(chunks[0]);
+    if (chunks.length) this.#fillChunk(chunks[0], true);
     this.chunks = chunks;
-    if (this.chosen >= 0) this.#fillChunk(this.#chunkOf(this.chosen));
+    if (this.chosen >= 0) this.#fillChunk(this.#chunkOf(this.chosen), true);
     for (const chunk of chunks) this.watcher.observe(chunk);
     this.#buildAhead();
   }
@@ -166,7 +167,7 @@ export class Gallery {
     let next = 0;
     const some = (idle) => {
       const more = () => next < this.chunks.length && this.chunks[next].first < MOST_AHEAD;
-      while (more() && (this.chunks[next].filled || idle.timeRemaining() > A_CHUNK_MS)) this.#fillChunk(this.chunks[next++]);
+      while (more() && (this.chunks[next].filled || idle.timeRemaining() > A_CHUNK_MS)) this.#fillChunk(this.chunks[next++], false);
       if (more()) this.ahead = requestIdleCallback(some);
     };
     this.ahead = requestIdleCallback(some);
@@ -184,32 +185,38 @@ export class Gallery {
   }
 
   #near(seen) {
-    for (const one of seen) if (one.isIntersecting) this.#fillChunk(one.target);
+    for (const { isIntersecting, target } of seen) {
+      if (!isIntersecting) continue;
+      if (target.filled) this.pictures.hurry(this.shown.slice(target.first, target.first + target.number).map((cell) => cell.id));
+      else this.#fillChunk(target, true);
+    }
   }
 
-  #fillChunk(chunk) {
+  /** `near`: somebody may see it now. */
+  #fillChunk(chunk, near) {
     if (chunk.filled) return;
     chunk.filled = true;
     const made = document.createDocumentFragment();
-    for (let at = chunk.first; at < chunk.first + chunk.number; at += 1) made.append(this.#tile(at));
+    for (let at = chunk.first; at < chunk.first + chunk.number; at += 1) made.append(this.#tile(at, near));
     chunk.append(made);
   }
 
-  #tile(at) {
+  #tile(at, near) {
     const cell = this.shown[at];
     const tile = make("div", { role: "option", "data-at": at, "data-cell": cell.id, "aria-posinset": at + 1, "aria-setsize": this.shown.length });
     this.tiles.set(at, tile);
-    this.#draw(tile, cell);
+    this.#draw(tile, cell, near);
     this.#mark(tile, at === this.chosen);
     return tile;
   }
 
-  #draw(tile, cell) {
+  #draw(tile, cell, near) {
     const label = cell.reviewed ?? cell.label;
     tile.className = `tile is-${label}${isSmall(cell) ? " small" : ""}${cell.saving ? " saving" : ""}`;
     const picture = cell.crop
-      ? make("img", { src: `/slides/${this.slide}/cells/${cell.id}/crop.jpg`, alt: "", loading: "lazy", decoding: "async" })
+      ? make("img", { alt: "", decoding: "async" })
       : make("div", { class: "nothing" }, "no picture sent");
+    if (cell.crop) this.pictures.show(picture, cell, near);
     const marks = [];
     if (cell.reviewed) marks.push(make("span", { class: "mark" }, icon("ok"), cell.by ?? ""));
     if (cell.second !== null && cell.second !== cell.label) marks.push(make("span", { class: "mark second" }, icon(cell.second), "2nd"));
@@ -238,7 +245,7 @@ export class Gallery {
   refresh(id) {
     const at = this.shown.findIndex((cell) => cell.id === id);
     const tile = this.tiles.get(at);
-    if (tile) this.#draw(tile, this.shown[at]);
+    if (tile) this.#draw(tile, this.shown[at], true);
     if (this.current?.id === id) this.onChoice(this.current, false);
   }
 
@@ -247,7 +254,7 @@ export class Gallery {
     const was = this.tiles.get(this.chosen);
     if (was) this.#mark(was, false);
     this.chosen = at;
-    this.#fillChunk(this.#chunkOf(at));
+    this.#fillChunk(this.#chunkOf(at), true);
     const tile = this.tiles.get(at);
     if (!tile) return;
     this.#mark(tile, true);

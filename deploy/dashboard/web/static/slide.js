@@ -26,8 +26,9 @@ function showCell(cell, byUser) {
   }
   const label = (name) => make("span", { class: `label is-${name}` }, icon(name), WORDS[name] ?? name);
   const large = cell.crop
-    ? make("img", { class: "large", src: `/slides/${slide}/cells/${cell.id}/crop.jpg`, alt: `Cell ${cell.id}, as the device saw it` })
+    ? make("img", { class: "large", alt: `Cell ${cell.id}, as the device saw it` })
     : make("div", { class: "large" }, "The device sends pictures of suspicious cells only: none came of this one.");
+  if (cell.crop) gallery.pictures.show(large, cell, true);
   const opinions = make("table", { class: "opinions" }, make("caption", {}, "probability of a blast"));
   const line = (who, what, p) => opinions.append(make("tr", {}, make("th", { scope: "row" }, who), make("td", {}, what), make("td", {}, p)));
   line("Model", label(cell.label), percent(cell.p));

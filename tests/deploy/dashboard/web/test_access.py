@@ -283,7 +283,7 @@ def test_another_sites_page_changes_nothing(client: Client, headers: dict[str, s
 def test_every_answer_is_safe_to_show(client: Client) -> None:
     sign_in(client, "lena")
     paths = ["/login", "/worklist", "/slides/1", "/audit", "/nowhere", "/slides/99", "/livez"]
-    for path in [*paths, "/slides/1/cells/1/crop.jpg", "/worklist?after=nonsense"]:
+    for path in [*paths, "/slides/1/pictures?cells=1", "/worklist?after=nonsense"]:
         headers = client.get(path).headers
         policy = headers["content-security-policy"]
         assert "default-src 'none'" in policy, path
