@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import math
-import random
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
@@ -27,11 +24,9 @@ from edge_daemon.update.releases import Releases, restart_by
 from edge_daemon.update.standing import StandingFile
 from edge_daemon.update.trust import TrustedRepository, provision
 from edge_daemon.update.updater import Updater
+from edge_daemon.update.waking import Waking
+from edge_daemon.update_settings import UpdateSettings
 
-SLIDE_LOOK_S = 15.0
-"""At first, while a slide is under way: its end is not to be missed. The longer it lasts, the less
-often the daemon is asked: each question is in its audit, which people need."""
-_SHARE_OF_SLIDE = 0.1
 _PROBE_S = 10.0
 """A daemon that works says how it is within this time."""
 
@@ -97,13 +92,18 @@ def run(config: Config, console: Console, *, file: Path, once: bool) -> bool:
     return False
 
 
+def orders_of(settings: UpdateSettings) -> tuple[Path, ...]:
+    """Files in which an order may lie."""
+    found = (settings.from_broker, settings.desired_file)
+    return tuple(order for order in found if order is not None)
+
+
 class _Both:
     """The bundle's pass and then the daemon's, by one process."""
 
     def __init__(self, config: Config, source: str, file: Path) -> None:
         settings = config.update
-        found = (settings.from_broker, settings.desired_file)
-        orders = tuple(order for order in found if order is not None)
+        orders = orders_of(settings)
         repository = TrustedRepository(settings.state, source)
         machine = partial(this_machine, settings.jetpack)
         device, answer = config.device, StandingFile(settings.state)
@@ -189,9 +189,16 @@ class _Both:
 
 def _follow(config: Config, both: _Both) -> None:
     """Until the updater itself is replaced."""
+    settings = config.update
+    waking = Waking(
+        orders_of(settings),
+        partial(_is_idle, config),
+        every_s=settings.every_s,
+        jitter=settings.jitter,
+    )
     told: tuple[object, ...] | None = None
-    slide_since_s = math.inf
     while True:
+        waking.mark()
         try:
             both.look()
         except UpdateError as error:  # a full disk: the next look may find room
@@ -204,19 +211,7 @@ def _follow(config: Config, both: _Both) -> None:
             if both.is_replaced:
                 log.warning("another version is in use now: this updater ends, and that one begins")
                 return
-        spread = config.update.jitter * random.uniform(-1.0, 1.0)
-        until = time.monotonic() + config.update.every_s * (1.0 + spread)
-        if not both.waits_for_slide:
-            slide_since_s = math.inf
-        while (left := until - (now_s := time.monotonic())) > 0:
-            slide_since_s = min(slide_since_s, now_s)
-            pause_s = max(SLIDE_LOOK_S, _SHARE_OF_SLIDE * (now_s - slide_since_s))
-            if not both.waits_for_slide or pause_s >= left:
-                time.sleep(left)
-                break
-            time.sleep(pause_s)
-            if _is_idle(config):
-                break
+        waking.wait(for_slide=both.waits_for_slide)
 
 
 def _is_idle(config: Config) -> bool:

@@ -45,13 +45,19 @@ def link_packages(folder: Path) -> Path:
     return folder
 
 
-def write_daemon(folder: Path, version: str, appended: Mapping[str, str] | None = None) -> Path:
-    """A wheel of the daemon as it is here, and of nothing else, under another version.
+def write_daemon(
+    folder: Path,
+    version: str,
+    appended: Mapping[str, str] | None = None,
+    beside: Mapping[str, bytes] | None = None,
+) -> Path:
+    """A wheel of the daemon as it is here under another version.
 
     Args:
         folder: where it is written.
         version: what it says that it is.
         appended: by file, what is written to its end: a fault.
+        beside: other files, by their paths; none otherwise.
     """
     info = f"leukoedge-{version}.dist-info"
     sources = (CHECKOUT / "edge_daemon").rglob("*")
@@ -64,6 +70,7 @@ def write_daemon(folder: Path, version: str, appended: Mapping[str, str] | None 
     files[_ABOUT] = about.encode()
     for name, text in (appended or {}).items():
         files[name] += text.encode()
+    files |= beside or {}
     files |= {
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: leukoedge\nVersion: {version}\n"
         "Provides-Extra: update\n".encode(),
