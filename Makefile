@@ -152,11 +152,13 @@ chromium:
 	|| { $(call debian,chromium,tests that look at the report); } \
 	|| echo "the tests that need Chromium will be skipped" >&2
 
-# systemd-analyze judges the units of deploy/systemd; systemd need not run for it.
+# systemd-analyze judges the units of deploy/systemd. systemd itself runs in a device that the tests
+# boot in namespaces of its own, where they run as root; an operator becomes root there by sudo.
 .PHONY: systemd
 systemd:
-	@command -v systemd-analyze >/dev/null \
-	|| { $(call debian,systemd,tests of the systemd units); } \
+	@command -v systemd-analyze >/dev/null && command -v systemd-nspawn >/dev/null \
+	&& command -v sudo >/dev/null \
+	|| { $(call debian,systemd systemd-container sudo,tests of units and of a device as a whole); } \
 	|| echo "the tests of the systemd units will be skipped" >&2
 
 # --- set-up: each stamp is newer than what it was made from -------------------------------------

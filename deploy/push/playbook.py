@@ -20,6 +20,7 @@ from deploy.push.inventory import Inventory
 
 PLAYBOOKS = Path(__file__).parents[1] / "ansible"
 _MOST_LINE = 400
+_OF_A_COMMAND = "non-zero return code"
 _LONGEST_SOCKETS = 45
 """The kernel takes 107 bytes of a path, and ssh adds names of its own."""
 _ENVIRONMENT = {
@@ -121,10 +122,12 @@ def _said(result: Mapping[str, Any]) -> str:
     for item in result.get("results", ()):
         if item.get("failed") or item.get("unreachable"):
             return _said(item)
-    errors = [
-        line for line in str(result.get("stderr", "")).splitlines() if line.startswith("ERROR:")
-    ]
-    return _one_line(errors[-1] if errors else str(result.get("msg") or result.get("stderr") or ""))
+    said = str(result.get("stderr") or "")
+    errors = [line for line in said.splitlines() if line.startswith("ERROR:")]
+    message = str(result.get("msg") or "")
+    if message == _OF_A_COMMAND:  # what the command itself said tells more
+        message = said or message
+    return _one_line(errors[-1] if errors else message or said)
 
 
 def _ssh(sockets: Path) -> dict[str, str]:

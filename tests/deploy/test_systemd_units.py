@@ -128,3 +128,10 @@ def test_only_the_updater_may_write_the_daemons_versions_and_it_asks_for_a_resta
     (watched,) = settings(WATCHES)["PathChanged"]
     assert config.restart == ("touch", watched)
     assert Path(watched).is_relative_to(config.state)
+
+
+def test_every_group_that_a_unit_names_is_made() -> None:
+    made = re.findall(r"^[ug] (\S+)", (UNITS / "leuko-edge.sysusers").read_text(), re.MULTILINE)
+    for name in NAMES:
+        for line in settings(name).get("SupplementaryGroups", []):
+            assert set(line.split()) <= set(made)

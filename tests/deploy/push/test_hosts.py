@@ -108,13 +108,22 @@ def test_what_a_host_said_becomes_one_line() -> None:
             "event": "runner_on_unreachable",
             "event_data": {"host": "north/scope-2", "res": {"msg": "Failed\nto connect"}},
         },
+        {
+            "event": "runner_on_failed",
+            "event_data": {
+                "host": "north/scope-5",
+                "task": "They start",
+                "res": {"msg": "non-zero return code", "stderr": "Job failed.\nSee its journal.\n"},
+            },
+        },
         {"event": "playbook_on_stats", "event_data": {"changed": {"north/scope-3": 2}}},
     ]
-    lines = [one.line for one in outcomes_of([f"north/scope-{n}" for n in (1, 2, 3, 4)], events)]
+    lines = [one.line for one in outcomes_of([f"north/scope-{n}" for n in range(1, 6)], events)]
 
     assert lines == [
         "north/scope-1: The daemon: ERROR: b",
         "north/scope-2: cannot be reached: Failed to connect",
         "north/scope-3: 2 changed",
         "north/scope-4: as it was",
+        "north/scope-5: They start: Job failed. See its journal.",
     ]

@@ -1,4 +1,7 @@
-"""The playbooks on real sshd: a second run changes nothing, a check changes nothing at all."""
+"""The playbooks on several real sshd: a second run changes nothing, a check changes nothing at all.
+
+Units, systemd and what takes root are in `tests/deploy/booted`.
+"""
 
 from __future__ import annotations
 
@@ -170,74 +173,9 @@ def test_a_certificate_that_does_not_count_is_not_carried_anywhere(
     assert re.search(why, line), line
 
 
-def test_units_are_put_in_place_enabled_and_read_once(ward: Ward, repository: Path) -> None:
-    device = ward.devices[ONE]
-    device.told()
-    push(ward, "units", "--only", ONE, "--check")
-    assert not (device.disk / "etc/systemd").exists()
-    assert device.told() == []
-    push(ward, "units", "--only", ONE)
-
-    units = device.disk / "etc/systemd/system"
-    for unit in sorted((repository / "deploy/systemd").glob("leuko-edge*.[sp]*[eh]")):
-        assert (units / unit.name).read_bytes() == unit.read_bytes()
-    assert device.told() == [
-        "daemon-reload",
-        "enable --now leuko-edge.service leuko-edge-update.service leuko-edge-restart.path",
-    ]
-    assert push(ward, "units", "--only", ONE) == AS_IT_WAS[:1]
-    assert device.told() == []
-
-
-def test_a_daemon_is_stopped_and_started_by_hand(ward: Ward) -> None:
-    device = ward.devices[ONE]
-    push(ward, "units", "--only", ONE)
-    device.told()
-    for action in ("stop", "start"):
-        push(ward, "break-glass", action, "--only", ONE, "--check")
-        assert device.told() == []
-        push(ward, "break-glass", action, "--only", ONE)
-        assert device.told() == [f"{action} leuko-edge.service"]
-        assert push(ward, "break-glass", action, "--only", ONE) == [f"{ONE}: as it was"]
-
-
-def test_a_device_is_taken_back_pinned_and_let_go(
-    ward: Ward, wheelhouse: Path, set_up: list[str]
-) -> None:
-    device = ward.devices[ONE]
-    push(ward, "bootstrap", "--only", ONE, "--version", NEXT, "--wheelhouse", str(wheelhouse))
-    push(ward, "units", "--only", ONE)
-    root = device.disk / "opt/leukoedge"
-    pinned = device.disk / "etc/systemd/system/leuko-edge-update.service.d/pinned.conf"
-    device.told()
-    before = device.files()
-    push(ward, "break-glass", "back", "--to", NEXT, "--only", ONE, "--check")
-    assert (device.files(), device.told()) == (before, [])
-
-    push(ward, "break-glass", "back", "--to", NEXT, "--only", ONE)
-
-    assert (root / "current").readlink() == Path("versions") / NEXT
-    assert (root / "previous").readlink() == Path("versions") / FIRST
-    assert pinned.exists()
-    assert device.told() == [
-        "daemon-reload",
-        "stop leuko-edge-update.service",
-        "reset-failed leuko-edge.service",
-        "restart leuko-edge.service",
-    ]
-    again = push(ward, "break-glass", "back", "--to", NEXT, "--only", ONE)
-    assert again == [f"{ONE}: as it was"]
-    push(ward, "break-glass", "unpin", "--only", ONE)
-    assert not pinned.exists()
-    assert device.told() == ["daemon-reload", "start leuko-edge-update.service"]
-    said = push(ward, "break-glass", "back", "--to", "9.9.9", "--only", ONE, code=24)
-    assert f"{ONE}: It can be gone to: version 9.9.9 is not on this device" in said
-
-
 def test_a_device_that_is_away_is_named_and_the_others_are_done(ward: Ward) -> None:
     away = ward.devices[NAMES[-1]]
     for device in ward.devices.values():
-        (device.folder / "active.leuko-edge.service").touch()
         device.told()
     everyone = [word for name in NAMES for word in ("--only", name)]
     away.stop()

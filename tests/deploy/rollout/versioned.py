@@ -96,10 +96,15 @@ class VersionedDevice(RealDevice):
         return ReleaseJournalFile(self.config.update.state).read()
 
 
-def offer_daemon(fleet: Fleet, version: str, fault: Mapping[str, str] | None = None) -> None:
+def offer_daemon(
+    fleet: Fleet,
+    version: str,
+    fault: Mapping[str, str] | None = None,
+    beside: Mapping[str, bytes] | None = None,
+) -> None:
     """Publish a version of the daemon, which needs nothing but what every device's system has."""
     wheelhouse = fleet.folder / "wheelhouse"
     wheelhouse.mkdir(exist_ok=True)
-    wheel = write_daemon(fleet.folder / "dist", version, fault)
+    wheel = write_daemon(fleet.folder / "dist", version, fault, beside)
     add(fleet.repository, wheel, fleet.ring(), utc_now(), wheelhouse=wheelhouse)
     fleet.publish()
