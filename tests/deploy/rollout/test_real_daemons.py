@@ -95,7 +95,8 @@ def test_a_good_daemon_goes_through_all_waves_and_a_bad_one_is_undone_on_the_can
     assert (undone.stopped.device, undone.stopped.gate) == (CANARY, "trial")
     assert WHY[fault] in undone.stopped.why
     assert tuple(undone.given) == (CANARY,), "nobody else was ordered anything"
-    assert canary.release.step == "failed"
+    # what it tried is over; that nothing is ordered now it may have heard already
+    assert canary.release.step in ("failed", "followed")
     assert canary.links == (GOOD, __version__)
     assert wait_long(lambda: canary.runs == GOOD, PATIENCE_S), canary.log
     assert (second.runs, second.boot) == (GOOD, boot), "it was not even restarted"
