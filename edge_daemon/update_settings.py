@@ -56,6 +56,12 @@ class UpdateSettings(StrictModel):
         return self.state / "desired.json"
 
     @property
+    def orders(self) -> tuple[Path, ...]:
+        """Files in which an order may lie."""
+        more = () if self.desired_file is None else (self.desired_file,)
+        return (self.from_broker, *more)
+
+    @property
     def answer(self) -> Path:
         """Where the updater writes down how updates stand, for the daemon to publish."""
         return self.state / "standing.json"

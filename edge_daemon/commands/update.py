@@ -25,7 +25,6 @@ from edge_daemon.update.standing import StandingFile
 from edge_daemon.update.trust import TrustedRepository, provision
 from edge_daemon.update.updater import Updater
 from edge_daemon.update.waking import Waking
-from edge_daemon.update_settings import UpdateSettings
 
 _PROBE_S = 10.0
 """A daemon that works says how it is within this time."""
@@ -92,24 +91,17 @@ def run(config: Config, console: Console, *, file: Path, once: bool) -> bool:
     return False
 
 
-def orders_of(settings: UpdateSettings) -> tuple[Path, ...]:
-    """Files in which an order may lie."""
-    found = (settings.from_broker, settings.desired_file)
-    return tuple(order for order in found if order is not None)
-
-
 class _Both:
     """The bundle's pass and then the daemon's, by one process."""
 
     def __init__(self, config: Config, source: str, file: Path) -> None:
         settings = config.update
-        orders = orders_of(settings)
         repository = TrustedRepository(settings.state, source)
         machine = partial(this_machine, settings.jetpack)
         device, answer = config.device, StandingFile(settings.state)
         self._bundles = Updater(
             settings.state,
-            orders,
+            settings.orders,
             repository,
             LocalDaemon(config.local_socket),
             site=device.site,
@@ -126,7 +118,7 @@ class _Both:
             )
             self._releases = Releases(
                 settings.state,
-                orders,
+                settings.orders,
                 repository,
                 self._versions,
                 LocalDaemon(config.local_socket, within_s=_PROBE_S),
@@ -191,7 +183,7 @@ def _follow(config: Config, both: _Both) -> None:
     """Until the updater itself is replaced."""
     settings = config.update
     waking = Waking(
-        orders_of(settings),
+        settings.orders,
         partial(_is_idle, config),
         every_s=settings.every_s,
         jitter=settings.jitter,

@@ -15,6 +15,9 @@ from deploy.dashboard.queries.paging import MOST, Page, key_of, page_of
 Label: TypeAlias = Literal["blast", "uncertain", "normal"]
 
 
+_NEWEST_CROP = (crops.c.frame.desc(), crops.c.boot.desc(), crops.c.seq.desc())
+
+
 @dataclass(frozen=True)
 class Cell:
     """A unique cell as its best view shows it."""
@@ -116,7 +119,7 @@ def crop(connection: Connection, slide_id: int, unique_id: int) -> Picture | Non
     found = connection.execute(
         select(crops.c.jpeg, crops.c.frame, crops.c.label, crops.c.p_blast, crops.c.um_per_px)
         .where(crops.c.slide_id == slide_id, crops.c.unique_id == unique_id)
-        .order_by(crops.c.frame.desc(), crops.c.boot.desc(), crops.c.seq.desc())
+        .order_by(*_NEWEST_CROP)
         .limit(1)
     ).one_or_none()
     return None if found is None else Picture(*found)
@@ -126,8 +129,7 @@ def newest_crops(
     connection: Connection, slide_id: int, unique_ids: Sequence[int]
 ) -> dict[int, bytes]:
     """JPEGs of some cells, the latest of each; of a cell that has none there is none."""
-    newest = (crops.c.frame.desc(), crops.c.boot.desc(), crops.c.seq.desc())
-    place = func.row_number().over(partition_by=crops.c.unique_id, order_by=newest)
+    place = func.row_number().over(partition_by=crops.c.unique_id, order_by=_NEWEST_CROP)
     ranked = (
         select(crops.c.unique_id, crops.c.jpeg, place.label("place"))
         .where(crops.c.slide_id == slide_id, crops.c.unique_id.in_(unique_ids))

@@ -14,9 +14,9 @@ from typing import Any
 from deploy.rollout.settings import Rollout
 from edge_daemon.contract.messages import SlideSummary, Status
 from edge_daemon.delivery.receiver import Received, Receiver, wait_until
-from edge_daemon.update.release_journal import ReleaseJournal, ReleaseJournalFile
 from tests.deploy.booted.machine import PYTHON, Machine, machine
 from tests.deploy.laboratory import HardenedMosquitto, Laboratory
+from tests.deploy.push import devices
 from tests.deploy.rollout.real import enrol_all
 from tests.deploy.trust.fleet import Fleet
 from tests.edge_daemon.update.own_wheel import CHECKOUT, write_daemon
@@ -59,18 +59,8 @@ class Hospital:
 
     def push(self, *arguments: str, code: int = 0) -> list[str]:
         """A command of ``leuko-deploy push``; its lines, those on standard error last."""
-        hosts = str(self.folder / "hosts.toml")
-        done = subprocess.run(
-            [*DEPLOY, "push", *arguments, "--hosts", hosts, "--registry", str(self.registry)],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
-        said = done.stdout + done.stderr
-        assert done.returncode == code, said
-        assert "Traceback" not in said, said
-        return said.splitlines()
+        hosts = self.folder / "hosts.toml"
+        return devices.push(hosts, self.registry, *arguments, code=code)
 
     def listed(self) -> dict[str, Any]:
         """The device as ``leuko-deploy devices list`` has it."""
@@ -117,10 +107,6 @@ class Hospital:
             and (now.state, now.version) == ("online", version)
             and now.boot_id != after
         )
-
-    @property
-    def release(self) -> ReleaseJournal:
-        return ReleaseJournalFile(self.machine.disk / "var/lib/leuko-edge/update").read()
 
     def links(self) -> tuple[str, str]:
         """``current`` and ``previous``."""

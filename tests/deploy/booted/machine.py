@@ -26,8 +26,8 @@ PYTHON = f"/opt/python/bin/python{sys.version_info.major}.{sys.version_info.mino
 """What stands for JetPack's Python: it has all that the daemon needs, and not the daemon."""
 _BOOTS_WITHIN_S = 60.0
 _CONTROL_GROUPS = tuple(Path("/sys/fs/cgroup", name) for name in ("", "unified", "systemd"))
-_IN_A_GROUP = """
-for root in /sys/fs/cgroup /sys/fs/cgroup/unified /sys/fs/cgroup/systemd; do
+_IN_A_GROUP = f"""
+for root in {" ".join(map(str, _CONTROL_GROUPS))}; do
   [ -w $root/cgroup.procs ] && mkdir -p $root/$1 && echo $$ >$root/$1/cgroup.procs
 done
 shift
@@ -47,8 +47,8 @@ class Machine:
         make_key(self.key)
         make_key(folder / "host_key")
         public = (folder / "host_key.pub").read_text().split()
-        self.known = f"[127.0.0.1]:{self.port} {public[0]} {public[1]}\n"
-        (folder / "known_hosts").write_text(self.known)
+        known = f"[127.0.0.1]:{self.port} {public[0]} {public[1]}\n"
+        (folder / "known_hosts").write_text(known)
         self._holder = self._with_a_disk()
         self._booted: subprocess.Popen[bytes] | None = None
 
@@ -98,7 +98,7 @@ class Machine:
             self._booted = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        up = wait_until(lambda: self._answers(), _BOOTS_WITHIN_S)
+        up = wait_until(self._answers, _BOOTS_WITHIN_S)
         assert up, (self.folder / "console.log").read_text(errors="replace")[-3000:]
 
     def _answers(self) -> bool:
@@ -140,10 +140,12 @@ class Machine:
         folder.mkdir()
         (folder / "brisk.conf").write_text("\n".join(["[Service]", *settings, ""]))
         self.ask("sudo", "systemctl", "daemon-reload")
-        yield
-        (folder / "brisk.conf").unlink()
-        folder.rmdir()
-        self.ask("sudo", "systemctl", "daemon-reload")
+        try:
+            yield
+        finally:
+            (folder / "brisk.conf").unlink()
+            folder.rmdir()
+            self.ask("sudo", "systemctl", "daemon-reload")
 
     def cut_power(self) -> None:
         """Every process ends in the middle of what it does; what is on the disk stays."""
@@ -182,6 +184,10 @@ def why_not() -> str | None:
             f"{', '.join(missing)} not installed; on Debian: apt-get install systemd-container "
             "openssh-server sudo"
         )
+    try_it = ("unshare", "--mount", "--propagation", "private", "mount", "-t", "tmpfs", "x", "/mnt")
+    tried = subprocess.run(try_it, check=False, capture_output=True, text=True)
+    if tried.returncode != 0:
+        return f"root may not make namespaces and mounts here: {tried.stderr.strip()}"
     return None
 
 

@@ -161,6 +161,22 @@ class Ward:
         self.hosts.write_text("\n".join(lines) + "\n")
 
 
+def push(hosts: Path, registry: Path, *arguments: str, code: int = 0) -> list[str]:
+    """A command of ``leuko-deploy push``; its lines, those on standard error last."""
+    places = ("--hosts", str(hosts), "--registry", str(registry))
+    done = subprocess.run(
+        [sys.executable, "-c", "from deploy.cli import main; main()", "push", *arguments, *places],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == code, said
+    assert "Traceback" not in said, said
+    return said.splitlines()
+
+
 def make_key(place: Path) -> None:
     command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(place)]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)

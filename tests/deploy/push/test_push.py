@@ -16,6 +16,7 @@ import pytest
 
 from edge_daemon.config import load_config
 from tests.deploy.laboratory import NOW, Laboratory
+from tests.deploy.push import devices
 from tests.deploy.push.devices import NAMES, Ward
 from tests.edge_daemon.update.versions import write_stand_in
 
@@ -25,19 +26,7 @@ AS_IT_WAS = [f"{name}: as it was" for name in NAMES]
 
 
 def push(ward: Ward, *arguments: str, code: int = 0) -> list[str]:
-    """A command of ``leuko-deploy push``; its lines, those on standard error last."""
-    options = ["--hosts", str(ward.hosts), "--registry", str(ward.registry)]
-    done = subprocess.run(
-        [sys.executable, "-c", "from deploy.cli import main; main()", "push", *arguments, *options],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    said = done.stdout + done.stderr
-    assert done.returncode == code, said
-    assert "Traceback" not in said, said
-    return said.splitlines()
+    return devices.push(ward.hosts, ward.registry, *arguments, code=code)
 
 
 @pytest.fixture(scope="module")
