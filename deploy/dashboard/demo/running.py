@@ -34,6 +34,8 @@ from edge_daemon.errors import LeukoError
 _STARTED_WITHIN_S = 90.0
 _SHOWN_WITHIN_S = 300.0
 _ASK_EVERY_S = 1.0
+_TOLD_EVERY_S = 10.0
+"""What only goes on as before; the pages show more."""
 _BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 """What devices run that are told nothing else."""
 _SITE, _USER = "demo-lab", "demo"
@@ -113,7 +115,8 @@ def _watch(
     check: bool,
 ) -> None:
     """Tell how the slides come in; returns when it is over."""
-    told = ""
+    told, told_s = "", 0.0
+    states: list[str] = []
     all_told = False
     try:
         while True:
@@ -121,9 +124,10 @@ def _watch(
             programs.require_all()
             slides = _slides(f"{url}/api/v1", token)
             line = "; ".join(_in_words(one) for one in slides) or "no result yet"
-            if line != told:
+            before, states = states, [one["state"] for one in slides]
+            if line != told and (states != before or passed - told_s >= _TOLD_EVERY_S):
                 console.print(f"{passed:5.1f} s  {line}", highlight=False, soft_wrap=True)
-                told = line
+                told, told_s = line, passed
             if not all_told and _all_complete(slides):
                 all_told = True
                 console.print(
@@ -198,7 +202,8 @@ def _all_complete(slides: list[dict[str, Any]]) -> bool:
 
 def _in_words(slide: dict[str, Any]) -> str:
     share = "" if slide["fraction"] is None else f", {100 * slide['fraction']:.0f} % blasts"
-    return f"{slide['name']} {slide['nucleated']} white cells{share} ({slide['state']})"
+    cells = "1 white cell" if slide["nucleated"] == 1 else f"{slide['nucleated']} white cells"
+    return f"{slide['name']} {cells}{share} ({slide['state']})"
 
 
 def _free(port: int) -> int:
